@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/config.h - what an instance consists of.
+ *
+ * The same directives on the command line, in a --config file and in the text that
+ * `standin run` leaves for the runtime in the client:
+ *
+ *	device nvme,addr=01:00.0,file=disk.img
+ *	trace /tmp/trace.txt
+ *	fault VFIO_IOMMU_MAP_DMA:errno=ENOMEM,nth=3
+ *	log debug
+ *	set vfio.dma_entry_limit=65535
+ *
+ * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
+ * does.  A configuration without a device gets the default one: a 64 MiB
+ * memory-backed NVMe controller at 0000:01:00.0.
+ */
+#ifndef STANDIN_CORE_CONFIG_H
+#define STANDIN_CORE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pci_address {
+	uint16_t domain;
+	uint8_t bus, slot, function;
+};
+
+struct config_key {
+	char *name, *value;
+};
+
+struct device_config {
+	char *model;
+	struct pci_address address; /* given by addr=, else the next free slot from 01:00.0 on */
+	bool address_given;
+	bool mmap;                  /* mmap=off withdraws VFIO_REGION_INFO_FLAG_MMAP */
+	struct config_key *keys;    /* the model's own; addr and mmap are not among them */
+	size_t n_keys;
+};
+
+/* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
+struct config_settings {
+	uint32_t dma_entry_limit; /* vfio.dma_entry_limit, 65535 */
+	bool memlock;             /* vfio.memlock: charge RLIMIT_MEMLOCK, off by default */
+};
+
+struct config {
+	struct device_config *devices;
+	size_t n_devices;
+	char **faults;
+	size_t n_faults;
+	bool trace;
+	char *trace_file; /* NULL: descriptor 2 */
+	char *log_level;
+	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
+	struct config_settings settings;
+};
+
+#define CONFIG_ERROR_MAX 256
+
+void config_init(struct config *c);
+void config_finish(struct config *c);
+/* One directive, or a text of them.  0, or -EINVAL/-ENOMEM with one line in `error`. */
+int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR_MAX]);
+int config_text(struct config *c, const char *text, char error[CONFIG_ERROR_MAX]);
+/* The value of `device`'s argument: nvme,addr=01:00.0,... */
+int config_device(struct config *c, const char *spec, char error[CONFIG_ERROR_MAX]);
+/*
+ * After the last directive: supplies the default device, assigns addresses, refuses
+ * addresses taken twice, unknown models and unknown keys.
+ */
+int config_complete(struct config *c, char error[CONFIG_ERROR_MAX]);
+/* The text that config_text() reads back to the same; malloc'd, NULL if out of memory. */
+char *config_format(const struct config *c);
+
+/* "01:00.0" or "0000:01:00.0". */
+int pci_address_parse(const char *text, struct pci_address *ret_address);
+#define PCI_ADDRESS_MAX 16
+void pci_address_format(const struct pci_address *a, char text[PCI_ADDRESS_MAX]);
+bool pci_address_equal(const struct pci_address *a, const struct pci_address *b);
+
+#endif

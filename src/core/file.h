@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/file.h - an open stood-in file, and the device nodes that open as one.
+ *
+ * A struct file is what the kernel's is: the thing behind one or more descriptors.
+ * Each descriptor is a real one (a placeholder, see core/placeholder.h), so what the
+ * kernel does for descriptors it goes on doing; the file is found again by the
+ * placeholder's inode, and core/fdtable.h caches that by descriptor.
+ *
+ * Reference counting: every descriptor of this process holds one reference and every
+ * call in progress one.  release() runs when the last goes, in whichever thread that
+ * is, never inside a signal handler's MMIO access.
+ */
+#ifndef STANDIN_CORE_FILE_H
+#define STANDIN_CORE_FILE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct file;
+struct ioctl_table;
+struct map_request;
+
+struct file_ops {
+	const char *kind; /* "vfio-device": in traces, and in the placeholder's name */
+	const struct ioctl_table *ioctls;
+	/*
+	 * Opens through a node: fills f->priv.  `context` is the node's.  0 or -errno, and
+	 * then release() is not called.
+	 */
+	int (*open)(struct file *f, void *context);
+	void (*release)(struct file *f);
+	/* Positional; buffers are the client's (core/user.h).  NULL: EINVAL, as the kernel's. */
+	ssize_t (*read)(struct file *f, void *buffer, size_t size, off_t offset);
+	ssize_t (*write)(struct file *f, const void *buffer, size_t size, off_t offset);
+	/* NULL: ENODEV.  See core/file.h struct map_request. */
+	int (*mmap)(struct file *f, struct map_request *request);
+};
+
+struct file {
+	const struct file_ops *ops;
+	void *priv;        /* the room's object */
+	int flags;         /* as given to open(2) */
+	uint32_t rdev;     /* what fstat shows: makedev(major, minor) of the node */
+	_Atomic int refs;
+	dev_t dev;         /* identity: the placeholder's inode */
+	ino_t ino;
+	struct file *hash_next; /* inode hash, under the fd table's lock */
+};
+
+/* An mmap(2) of a stood-in file, as the client gave it. */
+struct map_request {
+	void *address;   /* hint, or the place if flags has MAP_FIXED */
+	size_t size;
+	int protection;  /* PROT_* */
+	int flags;       /* MAP_* */
+	off_t offset;
+	void *ret_address; /* set by a successful mmap operation */
+};
+
+/*
+ * Makes a file of `ops` over a new placeholder descriptor and installs it.  Returns
+ * the descriptor (close-on-exec if `flags` has O_CLOEXEC), or -errno and then `priv`
+ * still belongs to the caller.
+ */
+int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rdev);
+/* The same over a descriptor that the caller made; takes it over on success. */
+int file_install_over(int placeholder, const struct file_ops *ops, void *priv, int flags,
+                      uint32_t rdev);
+
+/* The file behind `fd` with a reference, or NULL if it isn't stood in for. */
+struct file *file_get(int fd);
+void file_put(struct file *f);
+
+/* ---- device nodes ---- */
+
+#define NODE_PATH_MAX 64
+
+struct node {
+	char path[NODE_PATH_MAX]; /* "/dev/vfio/vfio" */
+	const struct file_ops *ops;
+	void *context;
+	uint32_t rdev;
+};
+
+/* Adds a node; fails with -EEXIST or -ENOMEM.  Only while an instance starts. */
+int node_add(const char *path, const struct file_ops *ops, void *context, uint32_t rdev);
+const struct node *node_find(const char *path);
+/* Calls `each` for every node in the order they were added. */
+void node_each(void (*each)(const struct node *node, void *arg), void *arg);
+void node_clear(void);
+/* Opens `path`: a descriptor, or -errno (ENOENT if there is no such node). */
+int node_open(const char *path, int flags);
+
+#endif

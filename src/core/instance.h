@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/instance.h - the running whole: one per process.
+ *
+ * An interface (VFIO, vhost, ...) registers itself; when an instance starts, each gets to
+ * add its device nodes for the configured devices.  Nothing is realized before a client
+ * opens it.
+ */
+#ifndef STANDIN_CORE_INSTANCE_H
+#define STANDIN_CORE_INSTANCE_H
+
+#include <stddef.h>
+
+struct config;
+struct ioctl_table;
+struct standin_device;
+
+struct instance {
+	struct config *config;            /* owned */
+	struct standin_device **devices;  /* one per config->devices, same order */
+	size_t n_devices;
+};
+
+extern struct instance *instance; /* NULL: none runs */
+
+struct interface {
+	const char *name;
+	int (*start)(struct instance *i); /* adds nodes */
+	void (*stop)(struct instance *i); /* every file is closed already */
+	const struct ioctl_table *const *tables; /* of all its file kinds, ends with NULL */
+	const struct interface *next;
+};
+
+void interface_register(struct interface *interface);
+#define INTERFACE(interface)                                                                       \
+	__attribute__((constructor)) static void interface##_register_(void)                       \
+	{                                                                                          \
+		interface_register(&(interface));                                                  \
+	}
+
+/* Takes over `config` (completed) on success.  0 or -errno, with one line in `error`. */
+int instance_start(struct config *config, char *error, size_t error_size);
+void instance_stop(void);
+/* The child of a fork has none of the parent's files or threads. */
+void instance_forked(void);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/placeholder.h - the real descriptors behind stood-in files.
+ *
+ * Files that can be mapped (VFIO, iommufd) sit on a sparse memfd big enough for the
+ * region offsets (index << 40): epoll_ctl refuses it with EPERM and poll finds it always
+ * ready, as with the kernel's files, and even a raw mmap at a region's offset works.
+ */
+#ifndef STANDIN_CORE_PLACEHOLDER_H
+#define STANDIN_CORE_PLACEHOLDER_H
+
+#include <stdint.h>
+
+#define PLACEHOLDER_SIZE ((uint64_t)16 << 40)
+
+/* A memfd named "standin:KIND"; `flags` may have O_CLOEXEC.  Descriptor or -errno. */
+int placeholder_memfd(const char *kind, int flags);
+
+#endif

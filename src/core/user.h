@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/user.h - the client's memory and descriptors, which may be bad.
+ *
+ * A pointer that came from the client is never dereferenced plainly.  Where a fault
+ * handler is installed (src/inject) the copies are a guarded rep movsb that costs
+ * nothing extra when it succeeds; elsewhere they go through process_vm_readv on
+ * ourselves.  A call made on behalf of another process (a forked child whose calls are
+ * forwarded to the owner) copies from and to that process: see user_client.
+ */
+#ifndef STANDIN_CORE_USER_H
+#define STANDIN_CORE_USER_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* 0 or -EFAULT; on a fault an unknown part has been copied. */
+int copy_from_user(void *to, const void *from, size_t size);
+int copy_to_user(void *to, const void *from, size_t size);
+
+/*
+ * Length of the client's string without its end, at most `max` - 1, copied with its end
+ * to `to`.  -EFAULT, or -EINVAL if no end was found in `max` bytes.
+ */
+ssize_t copy_string_from_user(char *to, const char *from, size_t max);
+
+/*
+ * A descriptor number that the client gave, as a descriptor of this process that the
+ * caller owns (private and close-on-exec, see core/hostfd.h): or -EBADF.
+ */
+int user_fd_take(int fd);
+/* The stood-in file behind it with a reference, or NULL. */
+struct file *user_file_get(int fd);
+
+/* Whose memory and descriptors the calls above mean, for this thread. */
+struct user_client {
+	pid_t pid; /* 0: this process */
+	int pidfd; /* for pidfd_getfd; -1 with pid 0 */
+};
+extern __thread struct user_client user_client __attribute__((tls_model("initial-exec")));
+
+/*
+ * The guarded copy: returns the bytes NOT copied.  src/inject sets it when its SIGSEGV
+ * handler is in place.  NULL until then.
+ */
+typedef size_t guarded_copy_fn(void *to, const void *from, size_t size);
+void user_set_guarded_copy(guarded_copy_fn *copy);
+
+#endif

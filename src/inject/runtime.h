@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * inject/runtime.h - between the two injected libraries.
+ *
+ * libstandin-preload.so is in every process under `standin run` and is a sieve: wrappers
+ * of libc's entry points that recognise our paths and descriptors.  It needs libc alone.
+ * libstandin-runtime.so is the stand-in kernel (all the rooms, Zydis, liburing); the
+ * preload library loads it at the first open of a stood-in device, with RTLD_LOCAL so
+ * that its libraries do not mix with the client's.  Until then nothing is installed, and
+ * `runtime` in the preload library is NULL: wrappers go straight on.
+ *
+ * Functions return what the kernel's system call does: a value or -errno.
+ */
+#ifndef STANDIN_INJECT_RUNTIME_H
+#define STANDIN_INJECT_RUNTIME_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define RUNTIME_VERSION 1
+
+struct runtime {
+	unsigned version; /* RUNTIME_VERSION */
+
+	/* fdtable_slots: see core/fdtable.h for the values. */
+	_Atomic uintptr_t *slots;
+	unsigned n_slots;
+
+	/* A device node's path, already made absolute.  -ENOENT: no such node. */
+	int (*open)(const char *path, int flags);
+	/* Whether fd is stood in for; asks the kernel if unknown.  rdev is what stat shows. */
+	bool (*owns)(int fd, uint32_t *ret_rdev);
+	long (*ioctl)(int fd, unsigned long command, unsigned long arg);
+	ssize_t (*read)(int fd, void *buffer, size_t size);
+	ssize_t (*write)(int fd, const void *buffer, size_t size);
+	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
+	ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
+	/* Returns (void *)-errno on failure. */
+	void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+
+	/* Bookkeeping around system calls that the wrappers make. */
+	void (*forget)(int fd);                              /* before close, dup2 onto */
+	void (*forget_range)(unsigned first, unsigned last); /* not private ones */
+	void (*duplicated)(int fd, int copy);
+	/* Any registered MMIO mapping in the range?  false also when there is none at all. */
+	bool (*mmio_overlaps)(const void *address, size_t size);
+	void (*mmio_unmapped)(void *address, size_t size);
+	int (*mmio_protect)(void *address, size_t size, int protection);
+	void (*mmio_moved)(void *from, size_t old_size, void *to, size_t new_size);
+
+	/* The client's view of SIGSEGV, SIGBUS and SIGSYS (inject/signals.c). */
+	bool (*owns_signal)(int signal);
+	int (*sigaction)(int signal, const struct sigaction *act, struct sigaction *old);
+	/* Takes our signals out of a mask that is about to be set; remembers per thread. */
+	void (*mask_filter)(int how, sigset_t *set);
+	/* Puts back what the client believes is blocked. */
+	void (*mask_show)(sigset_t *old);
+
+	/* fork: prepare in the parent before; after in the parent and in the child. */
+	void (*fork_prepare)(void);
+	void (*fork_parent)(pid_t child);
+	void (*fork_child)(void);
+};
+
+/* What the preload library passes in. */
+struct runtime_host {
+	unsigned version;
+	const char *directory; /* the private directory of `standin run` */
+};
+
+/* libstandin-runtime.so's one export.  NULL: it could not start, and said why on stderr. */
+#define RUNTIME_ENTRY "standin_runtime_start"
+typedef const struct runtime *runtime_entry_fn(const struct runtime_host *host);
+
+/* Environment of the client; the private directory holds `config` and `root/`. */
+#define ENV_DIRECTORY "STANDIN_DIRECTORY"
+
+/* The cookie in the sixth system call argument that exempts a call from the filter. */
+#define SYSCALL_COOKIE 0x7374616e64696eULL
+
+#endif

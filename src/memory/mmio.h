@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/mmio.h - device registers in the client's address space.
+ *
+ * A mapping of a BAR is a mapping of the device's BAR memory in which each page has the
+ * protection its kind calls for: none where every access must be seen, read-only where
+ * only stores must be, plain where nothing must be.  The registry knows all such
+ * mappings (aliases, write-only ones, pieces left by munmap) and is asked by the SIGSEGV
+ * handler which register an address is.  Without a handler (libstandin alone) pages that
+ * would trap cannot be mapped.
+ */
+#ifndef STANDIN_MEMORY_MMIO_H
+#define STANDIN_MEMORY_MMIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct standin_device;
+struct map_request;
+
+/* inject/ says that it handles faults on trapped pages. */
+void mmio_set_trapping(bool possible);
+bool mmio_trapping(void);
+
+/*
+ * Maps [offset, offset + request->size) of the BAR as the request asks; the caller has
+ * checked that it may.  0 or -errno.  offset is within the BAR, page aligned.
+ */
+int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct map_request *request);
+
+/*
+ * The client's munmap, mremap, mprotect and MAP_FIXED over [address, address+size): called
+ * by the wrappers before (unmap) or instead of (mprotect) the system call.
+ * Cheap when nothing is mapped.
+ */
+bool mmio_any(void);
+bool mmio_overlaps(const void *address, size_t size);
+void mmio_unmapped(void *address, size_t size);
+/* Does the mprotect, keeping trapped pages trapped.  0 or -errno. */
+int mmio_protect(void *address, size_t size, int protection);
+/* The mapping moved (mremap): registry and protections follow. */
+void mmio_moved(void *from, size_t old_size, void *to, size_t new_size);
+
+struct mmio_hit {
+	struct standin_device *dev;
+	unsigned bar;
+	uint64_t offset;     /* in the BAR */
+	uint64_t left;       /* bytes from offset to the end of this mapping */
+	int protection;      /* what the client asked for */
+	enum { MMIO_NOT_OURS, MMIO_TRAPPED, MMIO_RETRY } verdict; /* RETRY: no longer trapped */
+};
+
+/* Which register `address` is.  For the SIGSEGV handler: takes no lock a client thread holds. */
+void mmio_find(const void *address, struct mmio_hit *ret_hit);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tree/prefixes.h - which paths are led into the private tree.
+ *
+ * A prefix covers itself and everything below it.  Shared by the generator, which fills
+ * them (keeping what the real machine has there), and by the preload library.
+ */
+#ifndef STANDIN_TREE_PREFIXES_H
+#define STANDIN_TREE_PREFIXES_H
+
+static const char *const tree_prefixes[] = {
+	"/dev/vfio",
+	"/dev/iommu",
+	"/sys/bus/pci",
+	"/sys/bus/mdev",
+	"/sys/class/vfio",
+	"/sys/class/vfio-dev",
+	"/sys/class/iommu",
+	"/sys/devices/pci0000:00",
+	"/sys/kernel/iommu_groups",
+	"/sys/module/vfio",
+	"/sys/module/vfio_pci",
+	"/sys/module/vfio_iommu_type1",
+};
+
+#endif
