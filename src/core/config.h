@@ -75,6 +75,9 @@ int config_complete(struct config *c, char error[CONFIG_ERROR_MAX]);
 /* The text that config_text() reads back to the same; malloc'd, NULL if out of memory. */
 char *config_format(const struct config *c);
 
+/* on, yes, true, 1 / off, no, false, 0; -EINVAL otherwise. */
+int config_parse_bool(const char *text, bool *ret_value);
+
 /* "01:00.0" or "0000:01:00.0". */
 int pci_address_parse(const char *text, struct pci_address *ret_address);
 #define PCI_ADDRESS_MAX 16

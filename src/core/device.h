@@ -50,6 +50,7 @@ struct standin_device {
 	/* DMA: NULL while not attached. Guarded by dma_lock (read for DMA, write to change). */
 	pthread_rwlock_t dma_lock;
 	struct iova_map *iova;
+	_Atomic unsigned dma_pins; /* standin_dma_map()s not yet unmapped */
 	_Atomic bool bus_master;
 	_Atomic uint64_t iommu_faults;
 

@@ -71,6 +71,12 @@ int file_install_over(int placeholder, const struct file_ops *ops, void *priv, i
 
 /* The file behind `fd` with a reference, or NULL if it isn't stood in for. */
 struct file *file_get(int fd);
+/* The same by the descriptor's inode alone, past the cache. */
+struct file *file_get_by_inode(int fd);
+/* One more reference to a file that has one. */
+struct file *file_ref(struct file *f);
+/* `fd`, a new descriptor for the same placeholder inode, is one more of `f`: 0 or -errno. */
+int file_add_descriptor(struct file *f, int fd);
 void file_put(struct file *f);
 
 /* ---- device nodes ---- */

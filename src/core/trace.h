@@ -40,9 +40,11 @@ struct trace_flag {
 void trace_flags(struct trace_line *t, uint64_t value, const struct trace_flag *flags, size_t n);
 /* Appends " = result", the error's name if negative, and the time, and writes the line. */
 void trace_end(struct trace_line *t, long result);
+/* Appends " = 0x..." and the time, and writes the line: for registers. */
+void trace_end_value(struct trace_line *t, uint64_t value);
 /* Writes a line that has no result. */
 void trace_event(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* "EINVAL" for EINVAL; "errno 4711" if it has no name. */
+/* "EINVAL" for EINVAL; "E?" if it has no name. */
 const char *trace_errno_name(int error);
 
 #endif

@@ -18,6 +18,9 @@
 int copy_from_user(void *to, const void *from, size_t size);
 int copy_to_user(void *to, const void *from, size_t size);
 
+/* The same between two places of this process whatever user_client says: 0 or -EFAULT. */
+int copy_guarded(void *to, const void *from, size_t size);
+
 /*
  * Length of the client's string without its end, at most `max` - 1, copied with its end
  * to `to`.  -EFAULT, or -EINVAL if no end was found in `max` bytes.

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Directives in, struct config out, and back to text.
+ *
+ * A directive is a word and the rest of its line.  What only makes sense once all are
+ * known (default device, addresses, models) is done by config_complete().
+ */
+#include "core/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device.h"
+#include "core/fault.h"
+#include "core/log.h"
+
+#define DEFAULT_DEVICE "nvme,addr=01:00.0"
+
+__attribute__((format(printf, 2, 3))) static int fail(char *error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, CONFIG_ERROR_MAX, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int out_of_memory(char *error)
+{
+	fail(error, "out of memory");
+	return -ENOMEM;
+}
+
+void config_init(struct config *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->settings.dma_entry_limit = 65535;
+}
+
+static void device_config_finish(struct device_config *d)
+{
+	free(d->model);
+	for (size_t i = 0; i < d->n_keys; i++) {
+		free(d->keys[i].name);
+		free(d->keys[i].value);
+	}
+	free(d->keys);
+}
+
+void config_finish(struct config *c)
+{
+	for (size_t i = 0; i < c->n_devices; i++)
+		device_config_finish(&c->devices[i]);
+	free(c->devices);
+	for (size_t i = 0; i < c->n_faults; i++)
+		free(c->faults[i]);
+	free(c->faults);
+	free(c->trace_file);
+	free(c->log_level);
+	free(c->directory);
+	config_init(c);
+}
+
+/* ---- PCI addresses ---- */
+
+static bool parse_hex(const char **text, unsigned long max, unsigned long *ret_value)
+{
+	char *end;
+
+	if (!isxdigit((unsigned char)**text))
+		return false;
+	*ret_value = strtoul(*text, &end, 16);
+	*text = end;
+	return *ret_value <= max;
+}
+
+int pci_address_parse(const char *text, struct pci_address *ret_address)
+{
+	unsigned long part[4] = {0};
+	unsigned n = 0;
+
+	/* [domain:]bus:slot.function */
+	do {
+		if (n == 3 || !parse_hex(&text, 0xffff, &part[n++]))
+			return -EINVAL;
+	} while (*text == ':' && text++);
+	if (n < 2 || *text++ != '.' || !parse_hex(&text, 7, &part[3]) || *text)
+		return -EINVAL;
+	if (n == 2) {
+		part[2] = part[1];
+		part[1] = part[0];
+		part[0] = 0;
+	}
+	if (part[1] > 0xff || part[2] > 0x1f)
+		return -EINVAL;
+	*ret_address = (struct pci_address){.domain = (uint16_t)part[0], .bus = (uint8_t)part[1],
+	                                    .slot = (uint8_t)part[2], .function = (uint8_t)part[3]};
+	return 0;
+}
+
+void pci_address_format(const struct pci_address *a, char text[PCI_ADDRESS_MAX])
+{
+	snprintf(text, PCI_ADDRESS_MAX, "%04x:%02x:%02x.%x", a->domain, a->bus, a->slot & 0x1f,
+	         a->function & 7);
+}
+
+bool pci_address_equal(const struct pci_address *a, const struct pci_address *b)
+{
+	return a->domain == b->domain && a->bus == b->bus && a->slot == b->slot &&
+	       a->function == b->function;
+}
+
+/* ---- device NAME,key=value,... ---- */
+
+/* Cuts the next comma-separated item off *text in place; ",," stands for a comma. */
+static char *next_item(char **text)
+{
+	char *item = *text, *to = item, *from = item;
+
+	if (!item)
+		return NULL;
+	while (*from) {
+		if (*from == ',' && from[1] != ',')
+			break;
+		if (*from == ',')
+			from++;
+		*to++ = *from++;
+	}
+	*text = *from ? from + 1 : NULL;
+	*to = '\0';
+	return item;
+}
+
+int config_parse_bool(const char *text, bool *ret_value)
+{
+	static const char *const words[] = {"off", "on", "no", "yes", "false", "true", "0", "1"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*ret_value = i % 2;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int add_key(struct device_config *d, const char *name, const char *value, char *error)
+{
+	struct config_key *more;
+
+	if (strcmp(name, "addr") == 0) {
+		if (pci_address_parse(value, &d->address) < 0)
+			return fail(error, "device %s: '%s' is no PCI address (01:00.0)", d->model,
+			            value);
+		d->address_given = true;
+		return 0;
+	}
+	if (strcmp(name, "mmap") == 0) {
+		if (config_parse_bool(value, &d->mmap) < 0)
+			return fail(error, "device %s: mmap is on or off, not '%s'", d->model, value);
+		return 0;
+	}
+	for (size_t i = 0; i < d->n_keys; i++)
+		if (strcmp(d->keys[i].name, name) == 0)
+			return fail(error, "device %s: key '%s' is given twice", d->model, name);
+	more = reallocarray(d->keys, d->n_keys + 1, sizeof(*more));
+	if (!more)
+		return out_of_memory(error);
+	d->keys = more;
+	more = &d->keys[d->n_keys++];
+	more->name = strdup(name);
+	more->value = strdup(value);
+	return more->name && more->value ? 0 : out_of_memory(error);
+}
+
+static int parse_device(struct device_config *d, char *text, char *error)
+{
+	char *item, *value, *rest = text;
+	int result = 0;
+
+	item = next_item(&rest);
+	if (!item || !*item || strchr(item, '='))
+		return fail(error, "device: the model's name comes first (nvme,addr=01:00.0)");
+	d->mmap = true;
+	d->model = strdup(item);
+	if (!d->model)
+		return out_of_memory(error);
+	while (result == 0 && (item = next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value || value == item)
+			return fail(error, "device %s: '%s' is not key=value", d->model, item);
+		*value++ = '\0';
+		result = add_key(d, item, value, error);
+	}
+	return result;
+}
+
+int config_device(struct config *c, const char *spec, char error[CONFIG_ERROR_MAX])
+{
+	struct device_config *more, device = {0};
+	char *text = strdup(spec);
+	int result;
+
+	if (!text)
+		return out_of_memory(error);
+	result = parse_device(&device, text, error);
+	free(text);
+	if (result == 0) {
+		more = reallocarray(c->devices, c->n_devices + 1, sizeof(*more));
+		if (more) {
+			c->devices = more;
+			c->devices[c->n_devices++] = device;
+			return 0;
+		}
+		result = out_of_memory(error);
+	}
+	device_config_finish(&device);
+	return result;
+}
+
+/* ---- the other directives ---- */
+
+static int replace_string(char **place, const char *value, char *error)
+{
+	char *copy = *value ? strdup(value) : NULL;
+
+	if (*value && !copy)
+		return out_of_memory(error);
+	free(*place);
+	*place = copy;
+	return 0;
+}
+
+static int add_fault(struct config *c, const char *spec, char *error)
+{
+	char **more = reallocarray(c->faults, c->n_faults + 1, sizeof(*more));
+
+	if (!more)
+		return out_of_memory(error);
+	c->faults = more;
+	c->faults[c->n_faults] = strdup(spec);
+	if (!c->faults[c->n_faults])
+		return out_of_memory(error);
+	c->n_faults++;
+	return 0;
+}
+
+static int set(struct config *c, const char *assignment, char *error)
+{
+	const char *value = strchr(assignment, '=');
+	size_t length = value ? (size_t)(value - assignment) : 0;
+	unsigned long number;
+	char *end;
+
+	if (!value)
+		return fail(error, "set: '%s' is not NAME=VALUE", assignment);
+	value++;
+	if (length == 20 && strncmp(assignment, "vfio.dma_entry_limit", length) == 0) {
+		errno = 0;
+		number = strtoul(value, &end, 0);
+		if (errno || end == value || *end || number > UINT32_MAX || *value == '-')
+			return fail(error, "set: vfio.dma_entry_limit is a number, not '%s'", value);
+		c->settings.dma_entry_limit = (uint32_t)number;
+		return 0;
+	}
+	if (length == 12 && strncmp(assignment, "vfio.memlock", length) == 0) {
+		if (config_parse_bool(value, &c->settings.memlock) < 0)
+			return fail(error, "set: vfio.memlock is on or off, not '%s'", value);
+		return 0;
+	}
+	return fail(error, "set: no setting is named '%.*s'", (int)length, assignment);
+}
+
+static int set_log(struct config *c, const char *level, char *error)
+{
+	enum log_level ignored;
+
+	if (log_level_parse(level, &ignored) < 0)
+		return fail(error, "log: '%s' is not one of error, warning, info, debug", level);
+	return replace_string(&c->log_level, level, error);
+}
+
+int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR_MAX])
+{
+	char *text, *word, *rest, *end;
+	int result = 0;
+
+	text = strdup(line);
+	if (!text)
+		return out_of_memory(error);
+	word = text + strspn(text, " \t");
+	for (end = word + strlen(word); end > word && isspace((unsigned char)end[-1]);)
+		*--end = '\0';
+	rest = word + strcspn(word, " \t");
+	if (*rest)
+		*rest++ = '\0';
+	rest += strspn(rest, " \t");
+
+	if (!*word || *word == '#') {
+		result = 0;
+	} else if (strcmp(word, "trace") == 0) {
+		c->trace = true;
+		result = replace_string(&c->trace_file, rest, error);
+	} else if (!*rest) {
+		result = fail(error, "'%s' needs a value", word);
+	} else if (strcmp(word, "device") == 0) {
+		result = config_device(c, rest, error);
+	} else if (strcmp(word, "fault") == 0) {
+		result = add_fault(c, rest, error);
+	} else if (strcmp(word, "log") == 0) {
+		result = set_log(c, rest, error);
+	} else if (strcmp(word, "set") == 0) {
+		result = set(c, rest, error);
+	} else if (strcmp(word, "directory") == 0) {
+		result = replace_string(&c->directory, rest, error);
+	} else {
+		result = fail(error, "no directive is named '%s'", word);
+	}
+	free(text);
+	return result;
+}
+
+int config_text(struct config *c, const char *text, char error[CONFIG_ERROR_MAX])
+{
+	unsigned number = 1;
+
+	for (const char *line = text; *line; number++) {
+		size_t length = strcspn(line, "\n");
+		char *copy = strndup(line, length), reason[CONFIG_ERROR_MAX];
+		int result;
+
+		if (!copy)
+			return out_of_memory(error);
+		result = config_directive(c, copy, reason);
+		free(copy);
+		if (result < 0) {
+			fail(error, "line %u: %.200s", number, reason);
+			return result;
+		}
+		line += length + (line[length] == '\n');
+	}
+	return 0;
+}
+
+/* ---- completion ---- */
+
+static bool address_taken(const struct config *c, size_t except, const struct pci_address *a)
+{
+	for (size_t i = 0; i < c->n_devices; i++)
+		if (i != except && c->devices[i].address_given &&
+		    pci_address_equal(&c->devices[i].address, a))
+			return true;
+	return false;
+}
+
+static int assign_address(struct config *c, size_t index, char *error)
+{
+	struct device_config *d = &c->devices[index];
+
+	for (unsigned bus = 1; bus < 256; bus++) {
+		d->address = (struct pci_address){.bus = (uint8_t)bus};
+		if (!address_taken(c, index, &d->address)) {
+			d->address_given = true;
+			return 0;
+		}
+	}
+	return fail(error, "device %s: no PCI address is left", d->model);
+}
+
+static int check_keys(const struct device_config *d, const struct standin_model *model, char *error)
+{
+	for (size_t i = 0; i < d->n_keys; i++) {
+		const struct standin_key *key = model->keys;
+
+		while (key && key->name && strcmp(key->name, d->keys[i].name) != 0)
+			key++;
+		if (!key || !key->name)
+			return fail(error, "device %s: no key is named '%s'", d->model,
+			            d->keys[i].name);
+	}
+	return 0;
+}
+
+int config_complete(struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	const struct standin_model *model;
+	char text[PCI_ADDRESS_MAX];
+	int result;
+
+	if (c->n_devices == 0) {
+		result = config_device(c, DEFAULT_DEVICE, error);
+		if (result < 0)
+			return result;
+	}
+	for (size_t i = 0; i < c->n_devices; i++) {
+		struct device_config *d = &c->devices[i];
+
+		model = model_find(d->model);
+		if (!model)
+			return fail(error, "no device model is named '%s' (standin list --devices)",
+			            d->model);
+		result = check_keys(d, model, error);
+		if (result < 0)
+			return result;
+		if (d->address_given && address_taken(c, i, &d->address)) {
+			pci_address_format(&d->address, text);
+			return fail(error, "device %s: address %s is taken twice", d->model, text);
+		}
+	}
+	for (size_t i = 0; i < c->n_devices; i++)
+		if (!c->devices[i].address_given && assign_address(c, i, error) < 0)
+			return -EINVAL;
+	for (size_t i = 0; i < c->n_faults; i++) {
+		result = fault_add(c->faults[i], error, CONFIG_ERROR_MAX);
+		fault_clear();
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* ---- back to text ---- */
+
+static void print_value(FILE *out, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == ',')
+			fputc(',', out);
+		fputc(*value, out);
+	}
+}
+
+char *config_format(const struct config *c)
+{
+	char *text = NULL, address[PCI_ADDRESS_MAX];
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < c->n_devices; i++) {
+		const struct device_config *d = &c->devices[i];
+
+		fprintf(out, "device %s", d->model);
+		if (d->address_given) {
+			pci_address_format(&d->address, address);
+			fprintf(out, ",addr=%s", address);
+		}
+		if (!d->mmap)
+			fputs(",mmap=off", out);
+		for (size_t k = 0; k < d->n_keys; k++) {
+			fprintf(out, ",%s=", d->keys[k].name);
+			print_value(out, d->keys[k].value);
+		}
+		fputc('\n', out);
+	}
+	for (size_t i = 0; i < c->n_faults; i++)
+		fprintf(out, "fault %s\n", c->faults[i]);
+	if (c->trace)
+		fprintf(out, "trace %s\n", c->trace_file ? c->trace_file : "");
+	if (c->log_level)
+		fprintf(out, "log %s\n", c->log_level);
+	if (c->directory)
+		fprintf(out, "directory %s\n", c->directory);
+	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);
+	fprintf(out, "set vfio.memlock=%s\n", c->settings.memlock ? "on" : "off");
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Open files and device nodes.
+ *
+ * struct file comes from a free list and never goes back to the allocator, because the fd
+ * table may still read the count of one that has just been released (fdtable.c).
+ */
+#include "core/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fdtable.h"
+#include "core/file_private.h"
+#include "core/hostfd.h"
+#include "core/placeholder.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct file *free_files;
+
+static struct node *nodes;
+static size_t n_nodes;
+
+static struct file *file_allocate(void)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&lock);
+	f = free_files;
+	if (f)
+		free_files = f->hash_next;
+	pthread_mutex_unlock(&lock);
+	return f ? f : calloc(1, sizeof(*f));
+}
+
+static void file_free(struct file *f)
+{
+	pthread_mutex_lock(&lock);
+	f->hash_next = free_files;
+	free_files = f;
+	pthread_mutex_unlock(&lock);
+}
+
+static void file_init(struct file *f, const struct file_ops *ops, void *priv, int flags,
+                      uint32_t rdev)
+{
+	f->ops = ops;
+	f->priv = priv;
+	f->flags = flags;
+	f->rdev = rdev;
+	f->dev = 0;
+	f->ino = 0;
+	f->hash_next = NULL;
+	atomic_store(&f->refs, 1);
+}
+
+int file_install_over(int placeholder, const struct file_ops *ops, void *priv, int flags,
+                      uint32_t rdev)
+{
+	struct file *f = file_allocate();
+	int result;
+
+	if (!f)
+		return -ENOMEM;
+	file_init(f, ops, priv, flags, rdev);
+	result = fdtable_install(placeholder, f);
+	if (result < 0) {
+		atomic_store(&f->refs, 0);
+		file_free(f);
+		return result;
+	}
+	return placeholder;
+}
+
+int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rdev)
+{
+	int fd, result;
+
+	fd = placeholder_memfd(ops->kind, flags);
+	if (fd < 0)
+		return fd;
+	result = file_install_over(fd, ops, priv, flags, rdev);
+	if (result < 0)
+		host_close(fd);
+	return result;
+}
+
+struct file *file_get(int fd)
+{
+	return fdtable_get(fd);
+}
+
+struct file *file_get_by_inode(int fd)
+{
+	return fdtable_resolve(fd);
+}
+
+struct file *file_ref(struct file *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+	return f;
+}
+
+int file_add_descriptor(struct file *f, int fd)
+{
+	int result = fdtable_install(fd, file_ref(f));
+
+	if (result < 0)
+		file_put(f);
+	return result;
+}
+
+void file_put(struct file *f)
+{
+	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	fdtable_remove(f);
+	if (f->ops->release)
+		f->ops->release(f);
+	file_free(f);
+}
+
+int node_add(const char *path, const struct file_ops *ops, void *context, uint32_t rdev)
+{
+	struct node *more;
+
+	if (strlen(path) >= NODE_PATH_MAX)
+		return -ENAMETOOLONG;
+	if (node_find(path))
+		return -EEXIST;
+	more = reallocarray(nodes, n_nodes + 1, sizeof(*nodes));
+	if (!more)
+		return -ENOMEM;
+	nodes = more;
+	more = &nodes[n_nodes++];
+	memset(more, 0, sizeof(*more));
+	strcpy(more->path, path);
+	more->ops = ops;
+	more->context = context;
+	more->rdev = rdev;
+	return 0;
+}
+
+const struct node *node_find(const char *path)
+{
+	for (size_t i = 0; i < n_nodes; i++)
+		if (strcmp(nodes[i].path, path) == 0)
+			return &nodes[i];
+	return NULL;
+}
+
+void node_each(void (*each)(const struct node *node, void *arg), void *arg)
+{
+	for (size_t i = 0; i < n_nodes; i++)
+		each(&nodes[i], arg);
+}
+
+void node_clear(void)
+{
+	free(nodes);
+	nodes = NULL;
+	n_nodes = 0;
+}
+
+int node_open(const char *path, int flags)
+{
+	const struct node *node = node_find(path);
+	struct file *f;
+	int fd, result;
+
+	if (!node)
+		return -ENOENT;
+	if (flags & O_DIRECTORY)
+		return -ENOTDIR;
+	f = file_allocate();
+	if (!f)
+		return -ENOMEM;
+	file_init(f, node->ops, NULL, flags, node->rdev);
+	fd = placeholder_memfd(node->ops->kind, flags);
+	result = fd;
+	if (fd >= 0 && node->ops->open)
+		result = node->ops->open(f, node->context);
+	if (result < 0)
+		goto fail;
+	result = fdtable_install(fd, f);
+	if (result < 0) {
+		if (node->ops->release)
+			node->ops->release(f);
+		goto fail;
+	}
+	return fd;
+fail:
+	if (fd >= 0)
+		host_close(fd);
+	atomic_store(&f->refs, 0);
+	file_free(f);
+	return result;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The physical configuration space of a declared function: what a probe of the hardware
+ * would find before any driver has touched it.  Offsets and fields are those of the PCI
+ * Local Bus 3.0, PCI Power Management 1.2 and PCI Express 2.0 specifications, by the names
+ * of linux/pci_regs.h.  The capability order is PM, MSI, MSI-X, Express.
+ */
+#include <linux/pci_regs.h>
+#include <string.h>
+
+#include "core/device.h"
+
+#define FIRST_CAPABILITY 0x40u
+
+static void put16(uint8_t *config, unsigned offset, unsigned value)
+{
+	config[offset] = (uint8_t)value;
+	config[offset + 1] = (uint8_t)(value >> 8);
+}
+
+static void put32(uint8_t *config, unsigned offset, uint32_t value)
+{
+	put16(config, offset, value & 0xffff);
+	put16(config, offset + 2, value >> 16);
+}
+
+static uint32_t bar_type_bits(const struct standin_bar *bar)
+{
+	uint32_t bits = 0;
+
+	if (bar->flags & STANDIN_BAR_IO)
+		return PCI_BASE_ADDRESS_SPACE_IO;
+	if (bar->flags & STANDIN_BAR_MEM64)
+		bits |= PCI_BASE_ADDRESS_MEM_TYPE_64;
+	if (bar->flags & STANDIN_BAR_PREFETCHABLE)
+		bits |= PCI_BASE_ADDRESS_MEM_PREFETCH;
+	return bits;
+}
+
+/* Links a capability of `size` bytes in after *last and returns its offset. */
+static unsigned add_capability(uint8_t *config, unsigned *last, unsigned *next, uint8_t id,
+                               unsigned size)
+{
+	unsigned offset = *next;
+
+	config[*last] = (uint8_t)offset;
+	config[offset + PCI_CAP_LIST_ID] = id;
+	*last = offset + PCI_CAP_LIST_NEXT;
+	*next = (offset + size + 3) & ~3u;
+	return offset;
+}
+
+static void add_power_management(uint8_t *config, unsigned at)
+{
+	put16(config, at + PCI_PM_PMC, 3); /* version 1.2, no D1, D2 or PME */
+	put16(config, at + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+}
+
+static void add_msi(uint8_t *config, unsigned at, unsigned vectors)
+{
+	unsigned log2 = (unsigned)__builtin_ctz(vectors);
+
+	put16(config, at + PCI_MSI_FLAGS, (log2 << 1) | PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT);
+}
+
+static void add_msix(uint8_t *config, unsigned at, const struct standin_pci *pci)
+{
+	put16(config, at + PCI_MSIX_FLAGS, pci->msix_vectors - 1u);
+	put32(config, at + PCI_MSIX_TABLE, pci->msix_table | pci->msix_bar);
+	put32(config, at + PCI_MSIX_PBA, pci->msix_pba | pci->msix_bar);
+}
+
+static void add_express(uint8_t *config, unsigned at)
+{
+	put16(config, at + PCI_EXP_FLAGS, 2 | (PCI_EXP_TYPE_ENDPOINT << 4));
+	put32(config, at + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER | PCI_EXP_DEVCAP_FLR);
+	put32(config, at + PCI_EXP_LNKCAP, PCI_EXP_LNKCAP_SLS_2_5GB | (1 << 4));
+	put16(config, at + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | PCI_EXP_LNKSTA_NLW_X1);
+}
+
+unsigned pci_build_config(const struct standin_pci *pci, uint8_t config[PCI_CONFIG_SIZE])
+{
+	unsigned last = PCI_CAPABILITY_LIST, next = FIRST_CAPABILITY;
+
+	memset(config, 0, PCI_CONFIG_SIZE);
+	put16(config, PCI_VENDOR_ID, pci->vendor);
+	put16(config, PCI_DEVICE_ID, pci->device);
+	config[PCI_REVISION_ID] = pci->revision;
+	config[PCI_CLASS_PROG] = (uint8_t)pci->class_code;
+	put16(config, PCI_CLASS_DEVICE, pci->class_code >> 8);
+	put16(config, PCI_SUBSYSTEM_VENDOR_ID, pci->subsystem_vendor);
+	put16(config, PCI_SUBSYSTEM_ID, pci->subsystem_device);
+	config[PCI_INTERRUPT_PIN] = pci->interrupt_pin;
+	for (unsigned i = 0; i < STANDIN_PCI_BARS; i++)
+		if (pci->bar[i].size)
+			put32(config, PCI_BASE_ADDRESS_0 + 4 * i, bar_type_bits(&pci->bar[i]));
+
+	if (pci->power_management)
+		add_power_management(config, add_capability(config, &last, &next, PCI_CAP_ID_PM,
+		                                            PCI_PM_SIZEOF));
+	if (pci->msi_vectors)
+		add_msi(config, add_capability(config, &last, &next, PCI_CAP_ID_MSI, 24),
+		        pci->msi_vectors);
+	if (pci->msix_vectors)
+		add_msix(config, add_capability(config, &last, &next, PCI_CAP_ID_MSIX, 12), pci);
+	if (pci->pcie)
+		add_express(config, add_capability(config, &last, &next, PCI_CAP_ID_EXP,
+		                                   PCI_CAP_EXP_ENDPOINT_SIZEOF_V2));
+	if (last != PCI_CAPABILITY_LIST)
+		put16(config, PCI_STATUS, PCI_STATUS_CAP_LIST);
+	return pci->pcie ? PCI_CONFIG_SIZE : 256;
+}
+
+unsigned pci_find_capability(const uint8_t *config, uint8_t id)
+{
+	unsigned offset = config[PCI_CAPABILITY_LIST] & ~3u;
+
+	if (!(config[PCI_STATUS] & PCI_STATUS_CAP_LIST))
+		return 0;
+	for (unsigned steps = 0; offset && steps < 48; steps++) {
+		if (config[offset + PCI_CAP_LIST_ID] == id)
+			return offset;
+		offset = config[offset + PCI_CAP_LIST_NEXT] & ~3u;
+	}
+	return 0;
+}

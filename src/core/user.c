@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Three ways to the client's memory: the guarded copy where a fault handler is in place,
+ * process_vm_readv on ourselves where none is, and process_vm_readv on another process for
+ * a forwarded call.
+ */
+#include "core/user.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/hostfd.h"
+#include "core/syscall.h"
+
+__thread struct user_client user_client __attribute__((tls_model("initial-exec"))) = {0, -1};
+
+static guarded_copy_fn *guarded_copy;
+
+void user_set_guarded_copy(guarded_copy_fn *copy)
+{
+	guarded_copy = copy;
+}
+
+static int copy_by_kernel(long number, pid_t pid, void *here, const void *there, size_t size)
+{
+	struct iovec local = {.iov_base = here, .iov_len = size};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)there, .iov_len = size};
+
+	if (!pid)
+		pid = (pid_t)host_syscall(SYS_getpid);
+	return host_syscall(number, pid, &local, 1, &remote, 1, 0) == (long)size ? 0 : -EFAULT;
+}
+
+int copy_guarded(void *to, const void *from, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (guarded_copy)
+		return guarded_copy(to, from, size) ? -EFAULT : 0;
+	return copy_by_kernel(SYS_process_vm_readv, 0, to, from, size);
+}
+
+int copy_from_user(void *to, const void *from, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (guarded_copy && !user_client.pid)
+		return guarded_copy(to, from, size) ? -EFAULT : 0;
+	return copy_by_kernel(SYS_process_vm_readv, user_client.pid, to, from, size);
+}
+
+int copy_to_user(void *to, const void *from, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (guarded_copy && !user_client.pid)
+		return guarded_copy(to, from, size) ? -EFAULT : 0;
+	return copy_by_kernel(SYS_process_vm_writev, user_client.pid, (void *)(uintptr_t)from, to,
+	                      size);
+}
+
+ssize_t copy_string_from_user(char *to, const char *from, size_t max)
+{
+	/* In pieces that stay inside a page, so that a string at a mapping's end is read. */
+	for (size_t done = 0; done < max;) {
+		size_t piece = 4096 - ((uintptr_t)from + done) % 4096;
+		const char *end;
+
+		if (piece > max - done)
+			piece = max - done;
+		if (copy_from_user(to + done, from + done, piece) < 0)
+			return -EFAULT;
+		end = memchr(to + done, '\0', piece);
+		if (end)
+			return end - to;
+		done += piece;
+	}
+	return -EINVAL;
+}
+
+int user_fd_take(int fd)
+{
+	long taken;
+
+	if (!user_client.pid)
+		return hostfd_duplicate(fd);
+	taken = host_syscall(SYS_pidfd_getfd, user_client.pidfd, fd, 0);
+	return taken < 0 ? (int)taken : hostfd_adopt((int)taken);
+}
+
+struct file *user_file_get(int fd)
+{
+	struct file *f;
+	int taken;
+
+	if (!user_client.pid)
+		return file_get(fd);
+	taken = user_fd_take(fd);
+	if (taken < 0)
+		return NULL;
+	/* Private slots answer no file: look it up by inode. */
+	f = file_get_by_inode(taken);
+	hostfd_close(taken);
+	return f;
+}
