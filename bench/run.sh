@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# make bench: every figure beside what it is compared with, measured in this run, as
+# medians.  Needs the built tree and qemu-utils.   bench/run.sh [BUILD_DIRECTORY]
+set -u
+build=${1:-build}
+standin=$build/standin
+repeat=${BENCH_REPEAT:-5}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+row() { printf '%-44s %14s %14s %9s  %s\n' "$@"; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f", b ? a / b : 0}'; }
+value() { awk -v k="$1" '$1 == k {print $2}' "$work"/calls.* | median; }
+seconds() { local t0 t1; t0=$(date +%s%N); "$@" > /dev/null 2>&1 || return 1; t1=$(date +%s%N); awk -v n=$((t1 - t0)) 'BEGIN {printf "%.6f\n", n / 1e9}'; }
+
+for ((i = 0; i < repeat; i++)); do
+    "$build/bench/bench-calls" alone > "$work/calls.alone.$i" || exit 1
+    "$standin" run --device edu -- "$build/bench/bench-calls" > "$work/calls.$i" || exit 1
+done
+alone=$(value null_ioctl_alone)
+row 'call' 'standin' 'compared with' 'ratio' 'goal'
+row 'VFIO ioctl, ns (ioctl on /dev/null)' "$(value vfio_ioctl)" "$alone" "$(ratio "$(value vfio_ioctl)" "$alone")" 'at most 0.1'
+for when in before after; do
+    v=$(value null_ioctl_$when)
+    row "other ioctl, ns ($when a device is opened)" "$v" "$alone" "$(ratio "$v" "$alone")" 'at most +10 ns'
+done
+for live in 1 60000; do
+    v=$(value map_unmap_$live)
+    row "MAP_DMA + UNMAP_DMA, million/s, $live live" "$(awk -v n="$v" 'BEGIN {printf "%.2f", 1e3 / n}')" "-" "-" "at least $([ $live = 1 ] && echo 5 || echo 1)"
+done
+for kind in load store; do
+    v=$(value register_$kind)
+    row "trapped register $kind, ns (plain load)" "$v" "$(value memory_load)" "$(ratio "$v" "$(value memory_load)")" '-'
+done
+
+image=$work/disk.img
+head -c 268435456 /dev/urandom > "$image"
+sync
+for depth in 1 32; do
+    count=$([ $depth = 1 ] && echo 50000 || echo 100000)
+    : > "$work/ours"; : > "$work/theirs"
+    for ((i = 0; i < repeat; i++)); do
+        seconds "$standin" run --device "nvme,addr=01:00.0,file=$image" -- \
+            qemu-img bench -c "$count" -d $depth -s 4096 -S 69632 -f raw -t none nvme://0000:01:00.0/1 >> "$work/ours" || exit 1
+        seconds qemu-img bench -c "$count" -d $depth -s 4096 -S 69632 -f raw -t writeback -i io_uring "$image" >> "$work/theirs" || exit 1
+    done
+    ours=$(median < "$work/ours"); theirs=$(median < "$work/theirs")
+    row "qemu-img bench 4K reads depth $depth, IOPS" "$(awk -v c=$count -v t="$ours" 'BEGIN {printf "%.0f", c / t}')" \
+        "$(awk -v c=$count -v t="$theirs" 'BEGIN {printf "%.0f", c / t}')" "$(ratio "$theirs" "$ours")" 'at least 1.0'
+done
+
+: > "$work/ours"; : > "$work/theirs"
+for ((i = 0; i < repeat * 4; i++)); do
+    seconds "$standin" run -- /bin/true >> "$work/ours"; seconds /bin/true >> "$work/theirs"
+done
+ours=$(awk '{print $1 * 1000}' "$work/ours" | median); theirs=$(awk '{print $1 * 1000}' "$work/theirs" | median)
+row 'standin run -- true, ms (true)' "$ours" "$theirs" "$(ratio "$ours" "$theirs")" '-'
