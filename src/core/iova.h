@@ -41,14 +41,20 @@ bool iova_map_find(struct iova_map *map, uint64_t iova, struct iova_range *ret_r
 bool iova_map_lookup(struct iova_map *map, uint64_t iova, struct iova_range *ret_range);
 /* Removes exactly the range that begins at `first`, after its pins are gone; -ENOENT. */
 int iova_map_remove(struct iova_map *map, uint64_t first);
-/* Changes the address and flags of the range that begins at `first`, after its pins are gone. */
-int iova_map_replace(struct iova_map *map, uint64_t first, uintptr_t address, uint32_t flags);
+/* The same if the range is exactly [first, last], and tells what it was; -ENOENT. */
+int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last,
+                  struct iova_range *ret_range);
+/* Changes what the range that begins at `first` means, after its pins are gone; -ENOENT. */
+int iova_map_replace(struct iova_map *map, uint64_t first, uintptr_t address, uint32_t flags,
+                     pid_t pid);
 size_t iova_map_count(struct iova_map *map);
 
 /*
  * Appends the process addresses of [iova, iova+size) to iov, as standin_dma_map() says,
  * pinning every range touched.  `access` is IOVA_READ and/or IOVA_WRITE.  0, -EFAULT
- * with *ret_fault the first address that isn't mapped so, -E2BIG.
+ * with *ret_fault the first address that isn't mapped so, -E2BIG.  -EXDEV if a part is in
+ * another process (iova_range.pid), which no iovec can name: copy by iova_map_lookup().
+ * On any failure nothing stays pinned and *n_iov is as before.
  */
 int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned access,
                  struct iovec *iov, unsigned max_iov, unsigned *n_iov, uint64_t *ret_fault);
