@@ -56,6 +56,7 @@ struct map_request {
 	int protection;  /* PROT_* */
 	int flags;       /* MAP_* */
 	off_t offset;
+	struct file *file; /* whose mapping it is; kept open by it.  NULL: nobody's */
 	void *ret_address; /* set by a successful mmap operation */
 };
 

@@ -25,7 +25,9 @@ bool mmio_trapping(void);
 
 /*
  * Maps [offset, offset + request->size) of the BAR as the request asks; the caller has
- * checked that it may.  0 or -errno.  offset is within the BAR, page aligned.
+ * checked that it may.  0 or -errno.  offset is within the BAR, page aligned.  Each piece
+ * of the mapping holds a reference to request->file (if given) until it is unmapped, as
+ * a kernel mapping keeps its file open.
  */
 int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct map_request *request);
 
@@ -39,8 +41,14 @@ bool mmio_overlaps(const void *address, size_t size);
 void mmio_unmapped(void *address, size_t size);
 /* Does the mprotect, keeping trapped pages trapped.  0 or -errno. */
 int mmio_protect(void *address, size_t size, int protection);
-/* The mapping moved (mremap): registry and protections follow. */
+/*
+ * The mapping moved (mremap): registry and protections follow.  A mapping of registers
+ * never grows (VM_DONTEXPAND in the kernel: EFAULT); that is the wrapper's to check.
+ */
 void mmio_moved(void *from, size_t old_size, void *to, size_t new_size);
+
+/* In the child of a fork: no poller runs, so every doorbell traps. */
+void mmio_forked(void);
 
 struct mmio_hit {
 	struct standin_device *dev;

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Doorbells: trapped while the device is idle, plain memory and polled while it is busy.
+ *
+ * A trap costs some microseconds; a session of polling costs two changes of protection, a
+ * wake-up and a processor.  So a session begins only after STREAK doorbells in a row came
+ * at short intervals, and when sessions turn out not to pay the streak asked for grows.
+ * It ends when nothing came for IDLE_NS.
+ *
+ * The end of a session must not lose a doorbell.  The pages are protected first and the
+ * model looks once more afterwards: a store that was complete before the change is seen
+ * by that look, a later one traps and reaches the model from the thread that made it.
+ *
+ * While a trace runs nothing is polled, so that it shows every doorbell with its value.
+ */
+#include "memory/doorbell.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "core/device.h"
+#include "core/syscall.h"
+#include "core/trace.h"
+#include "memory/mmio_private.h"
+
+#define STREAK         8u     /* doorbells in a row ... */
+#define STREAK_MAX     4096u
+#define INTERVAL_NS    12000u /* ... not further apart than this */
+#define IDLE_NS        60000u /* a session ends after so long without work */
+#define YIELD_NS       4000u  /* and gives way to others after so long */
+#define SESSION_ROUNDS 16u    /* rounds of work that make a session worth its cost */
+#define ROUNDS_A_LOOK  16u    /* empty rounds between looks at the clock */
+
+enum { REQUEST_NONE, REQUEST_POLL, REQUEST_STOP };
+
+struct doorbell_poller {
+	struct standin_device *dev;
+	bool running;
+	pthread_t thread;
+	_Atomic uint32_t request; /* futex */
+	_Atomic bool open;
+	_Atomic uint64_t last_ns; /* of the last doorbell that trapped */
+	_Atomic unsigned streak, streak_wanted;
+	_Atomic uint64_t requests, sessions, rounds;
+};
+
+/* Guards `running` and `thread`; never taken in a signal handler. */
+static pthread_mutex_t lifecycle = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	host_syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL);
+}
+
+static void futex_wake(_Atomic uint32_t *word)
+{
+	host_syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+void standin_doorbells_poll(struct standin_device *dev)
+{
+	struct doorbell_poller *p = dev->poller;
+	uint64_t now, last;
+	uint32_t none = REQUEST_NONE;
+
+	if (!p || atomic_load_explicit(&p->open, memory_order_relaxed) || trace_enabled)
+		return;
+	atomic_fetch_add_explicit(&p->requests, 1, memory_order_relaxed);
+	now = now_ns();
+	last = atomic_exchange_explicit(&p->last_ns, now, memory_order_relaxed);
+	if (now - last > INTERVAL_NS) {
+		atomic_store_explicit(&p->streak, 0, memory_order_relaxed);
+		return;
+	}
+	if (atomic_fetch_add_explicit(&p->streak, 1, memory_order_relaxed) + 1 <
+	    atomic_load_explicit(&p->streak_wanted, memory_order_relaxed))
+		return;
+	if (atomic_compare_exchange_strong(&p->request, &none, REQUEST_POLL))
+		futex_wake(&p->request);
+}
+
+/* Polls until nothing came for IDLE_NS; returns the rounds that found work. */
+static uint64_t poll_session(struct doorbell_poller *p)
+{
+	uint64_t last = now_ns(), idle, rounds = 0;
+	unsigned empty = 0;
+
+	while (atomic_load_explicit(&p->request, memory_order_relaxed) != REQUEST_STOP) {
+		if (p->dev->model->doorbells(p->dev)) {
+			rounds++;
+			empty = 0;
+			last = 0;
+			continue;
+		}
+		if (++empty % ROUNDS_A_LOOK) {
+			__builtin_ia32_pause();
+			continue;
+		}
+		if (!last)
+			last = now_ns();
+		idle = now_ns() - last;
+		if (idle > IDLE_NS)
+			break;
+		if (idle > YIELD_NS)
+			host_syscall(SYS_sched_yield);
+	}
+	return rounds;
+}
+
+static void adapt(struct doorbell_poller *p, uint64_t rounds)
+{
+	unsigned wanted = atomic_load_explicit(&p->streak_wanted, memory_order_relaxed);
+
+	if (rounds >= SESSION_ROUNDS)
+		wanted = STREAK;
+	else if (wanted < STREAK_MAX)
+		wanted *= 2;
+	atomic_store_explicit(&p->streak_wanted, wanted, memory_order_relaxed);
+	atomic_store_explicit(&p->streak, 0, memory_order_relaxed);
+}
+
+static void *poller_main(void *arg)
+{
+	struct doorbell_poller *p = arg;
+	char name[16];
+	uint64_t rounds;
+	uint32_t request;
+
+	/* "standin-01:00.0": what fits in a thread's name is the address without its domain. */
+	snprintf(name, sizeof(name), "standin-%.7s", p->dev->address + 5);
+	host_syscall(SYS_prctl, PR_SET_NAME, name);
+	for (;;) {
+		request = REQUEST_POLL;
+		atomic_compare_exchange_strong(&p->request, &request, REQUEST_NONE);
+		if (request == REQUEST_STOP)
+			return NULL;
+		if (request == REQUEST_NONE) {
+			futex_wait(&p->request, REQUEST_NONE);
+			continue;
+		}
+		atomic_fetch_add_explicit(&p->sessions, 1, memory_order_relaxed);
+		mmio_doorbells_open(p->dev, true);
+		rounds = poll_session(p);
+		mmio_doorbells_open(p->dev, false);
+		if (p->dev->model->doorbells(p->dev))
+			rounds++;
+		atomic_fetch_add_explicit(&p->rounds, rounds, memory_order_relaxed);
+		adapt(p, rounds);
+	}
+}
+
+int doorbells_start(struct standin_device *dev)
+{
+	struct doorbell_poller *p;
+	uint64_t signals;
+	int result = 0;
+
+	pthread_mutex_lock(&lifecycle);
+	p = dev->poller;
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (p) {
+			p->dev = dev;
+			atomic_store(&p->streak_wanted, STREAK);
+			dev->poller = p;
+		}
+	}
+	if (!p) {
+		result = -ENOMEM;
+	} else if (!p->running && dev->model->doorbells) {
+		atomic_store(&p->request, REQUEST_NONE);
+		mmio_block_signals(&signals);
+		result = -pthread_create(&p->thread, NULL, poller_main, p);
+		mmio_restore_signals(&signals);
+		p->running = result == 0;
+	}
+	pthread_mutex_unlock(&lifecycle);
+	return result;
+}
+
+void doorbells_stop(struct standin_device *dev)
+{
+	struct doorbell_poller *p = dev->poller;
+
+	pthread_mutex_lock(&lifecycle);
+	if (p && p->running) {
+		atomic_store(&p->request, REQUEST_STOP);
+		futex_wake(&p->request);
+		pthread_join(p->thread, NULL);
+		p->running = false;
+	}
+	pthread_mutex_unlock(&lifecycle);
+}
+
+bool doorbells_open(const struct standin_device *dev)
+{
+	const struct doorbell_poller *p = dev->poller;
+
+	return p && atomic_load_explicit(&p->open, memory_order_acquire);
+}
+
+void doorbells_set_open(struct standin_device *dev, bool open)
+{
+	atomic_store_explicit(&dev->poller->open, open, memory_order_release);
+}
+
+void doorbells_forked(struct standin_device *dev)
+{
+	struct doorbell_poller *p = dev->poller;
+
+	pthread_mutex_init(&lifecycle, NULL);
+	if (!p)
+		return;
+	p->running = false;
+	atomic_store(&p->open, false);
+	atomic_store(&p->request, REQUEST_NONE);
+}
+
+void doorbells_statistics(const struct standin_device *dev, struct doorbell_statistics *ret)
+{
+	const struct doorbell_poller *p = dev->poller;
+
+	*ret = (struct doorbell_statistics){0};
+	if (!p)
+		return;
+	ret->requests = atomic_load(&p->requests);
+	ret->sessions = atomic_load(&p->sessions);
+	ret->rounds = atomic_load(&p->rounds);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/doorbell.h - the thread that polls a device's doorbells.
+ *
+ * It exists while doorbell pages of the device are mapped: mmio.c starts it with the
+ * first and stops it with the last.  Models reach it by standin_doorbells_poll().
+ */
+#ifndef STANDIN_MEMORY_DOORBELL_H
+#define STANDIN_MEMORY_DOORBELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct standin_device;
+
+/* Starts the device's thread if there is none.  Ordinary code only.  0 or -errno. */
+int doorbells_start(struct standin_device *dev);
+/* Ends it and waits for that.  Ordinary code only, not holding the registry's lock. */
+void doorbells_stop(struct standin_device *dev);
+/* Whether the device's doorbell pages are plain memory now.  For signal handlers too. */
+bool doorbells_open(const struct standin_device *dev);
+/* Set by mmio.c under the registry's lock, together with the pages' protection. */
+void doorbells_set_open(struct standin_device *dev, bool open);
+/* In the child of a fork: there is no thread. */
+void doorbells_forked(struct standin_device *dev);
+
+/* What has happened so far, for benches and tests. */
+struct doorbell_statistics {
+	uint64_t requests; /* calls of standin_doorbells_poll() while not polling */
+	uint64_t sessions; /* times that polling began */
+	uint64_t rounds;   /* calls of model->doorbells() that found work */
+};
+void doorbells_statistics(const struct standin_device *dev, struct doorbell_statistics *ret);
+
+#endif

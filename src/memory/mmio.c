@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The registry of register mappings.
+ *
+ * A sorted table, replaced as a whole: a writer holds the lock, builds the next table and
+ * publishes it; readers (the SIGSEGV handler, and every munmap of the client) take no
+ * lock.  They count themselves while they look, and a retired table is freed by a later
+ * writer that finds nobody looking.  Nobody ever waits for a reader, because a reader can
+ * be below a writer on the same thread's stack (an asynchronous handler of the client's).
+ *
+ * The protection of a page follows from its kind, from what the client asked for, and for
+ * doorbells from whether the device polls them.  x86 cannot map pages that are writable
+ * and not readable, so whoever asked for any access may load.
+ */
+#include "memory/mmio.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/device.h"
+#include "core/file.h"
+#include "core/hostfd.h"
+#include "core/syscall.h"
+#include "memory/doorbell.h"
+#include "memory/mmio_private.h"
+
+#define PAGE 4096u
+
+struct mapping {
+	uintptr_t start, end;
+	struct standin_device *dev;
+	unsigned bar;
+	int protection;
+	uint64_t offset;
+	struct file *file; /* a reference, or NULL */
+};
+
+struct table {
+	struct table *retired_next;
+	size_t n;
+	struct mapping m[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(struct table *) current;
+static struct table *retired;
+static _Atomic unsigned readers;
+static _Atomic bool trapping;
+
+void mmio_set_trapping(bool possible)
+{
+	atomic_store(&trapping, possible);
+}
+
+bool mmio_trapping(void)
+{
+	return atomic_load(&trapping);
+}
+
+void mmio_block_signals(uint64_t *ret_old)
+{
+	uint64_t block = ~((1ull << (SIGSEGV - 1)) | (1ull << (SIGBUS - 1)) |
+	                   (1ull << (SIGSYS - 1)) | (1ull << (SIGFPE - 1)) |
+	                   (1ull << (SIGILL - 1)) | (1ull << (SIGTRAP - 1)));
+
+	host_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &block, ret_old, sizeof(block));
+}
+
+void mmio_restore_signals(const uint64_t *old)
+{
+	host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, sizeof(*old));
+}
+
+static void enter(uint64_t *ret_signals)
+{
+	mmio_block_signals(ret_signals);
+	pthread_mutex_lock(&lock);
+}
+
+static void leave(const uint64_t *signals)
+{
+	pthread_mutex_unlock(&lock);
+	mmio_restore_signals(signals);
+}
+
+static const struct table *reader_begin(void)
+{
+	atomic_fetch_add(&readers, 1);
+	return atomic_load(&current);
+}
+
+static void reader_end(void)
+{
+	atomic_fetch_sub(&readers, 1);
+}
+
+/* The first mapping that ends after `address`. */
+static size_t search(const struct table *t, uintptr_t address)
+{
+	size_t low = 0, high = t->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (t->m[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* ---- protections ---- */
+
+static int page_protection(struct standin_device *dev, enum standin_page kind, int asked)
+{
+	switch (kind) {
+	case STANDIN_PAGE_RAM:
+		return asked;
+	case STANDIN_PAGE_DOORBELL:
+		if (doorbells_open(dev))
+			return asked;
+		return asked & (PROT_READ | PROT_WRITE) ? PROT_READ : PROT_NONE;
+	case STANDIN_PAGE_SHADOW:
+		return asked & (PROT_READ | PROT_WRITE) ? PROT_READ : PROT_NONE;
+	default:
+		return PROT_NONE;
+	}
+}
+
+static int mapping_protection(const struct mapping *m, uintptr_t address)
+{
+	enum standin_page kind = device_page_kind(m->dev, m->bar, m->offset + address - m->start);
+
+	return page_protection(m->dev, kind, m->protection);
+}
+
+/* Where the run of equally protected pages that begins at `from` ends. */
+static uintptr_t run_end(const struct mapping *m, uintptr_t from, uintptr_t to)
+{
+	int protection = mapping_protection(m, from);
+
+	do
+		from += PAGE;
+	while (from < to && mapping_protection(m, from) == protection);
+	return from;
+}
+
+static int protect(const struct mapping *m, uintptr_t from, uintptr_t to)
+{
+	while (from < to) {
+		uintptr_t end = run_end(m, from, to);
+		int result = host_mprotect((void *)from, end - from, mapping_protection(m, from));
+
+		if (result < 0)
+			return result;
+		from = end;
+	}
+	return 0;
+}
+
+static bool has_doorbells(const struct mapping *m)
+{
+	for (uintptr_t at = m->start; at < m->end; at += PAGE)
+		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) ==
+		    STANDIN_PAGE_DOORBELL)
+			return true;
+	return false;
+}
+
+static bool has_trapped(const struct mapping *m)
+{
+	for (uintptr_t at = m->start; at < m->end; at += PAGE)
+		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) !=
+		    STANDIN_PAGE_RAM)
+			return true;
+	return false;
+}
+
+/* ---- tables ---- */
+
+/* Every edit splits at most two mappings and adds one. */
+static struct table *table_new(const struct table *old)
+{
+	size_t room = (old ? old->n : 0) + 3;
+	struct table *t = malloc(sizeof(*t) + room * sizeof(t->m[0]));
+
+	if (t)
+		t->n = 0;
+	return t;
+}
+
+static void publish(struct table *t)
+{
+	struct table *old = atomic_exchange(&current, t), *next;
+
+	if (old) {
+		old->retired_next = retired;
+		retired = old;
+	}
+	if (atomic_load(&readers))
+		return;
+	for (; retired; retired = next) {
+		next = retired->retired_next;
+		free(retired);
+	}
+}
+
+static void append_piece(struct table *t, const struct mapping *m, uintptr_t start, uintptr_t end)
+{
+	struct mapping *piece;
+
+	if (start >= end)
+		return;
+	piece = &t->m[t->n++];
+	*piece = *m;
+	piece->offset += start - m->start;
+	piece->start = start;
+	piece->end = end;
+}
+
+/* Appends what is left of the old table without [start, end), splitting at its ends. */
+static void copy_without(struct table *t, const struct table *old, uintptr_t start, uintptr_t end)
+{
+	for (size_t i = 0; old && i < old->n; i++) {
+		const struct mapping *m = &old->m[i];
+
+		if (m->end <= start || m->start >= end) {
+			t->m[t->n++] = *m;
+			continue;
+		}
+		append_piece(t, m, m->start, start < m->end ? start : m->end);
+		append_piece(t, m, end > m->start ? end : m->start, m->end);
+		if (m->start < start && m->end > end && m->file)
+			file_ref(m->file);
+	}
+}
+
+static void sort(struct table *t)
+{
+	for (size_t i = 1; i < t->n; i++) {
+		struct mapping m = t->m[i];
+		size_t at = i;
+
+		for (; at > 0 && t->m[at - 1].start > m.start; at--)
+			t->m[at] = t->m[at - 1];
+		t->m[at] = m;
+	}
+}
+
+static bool doorbells_mapped(const struct table *t, const struct standin_device *dev)
+{
+	for (size_t i = 0; t && i < t->n; i++)
+		if (t->m[i].dev == dev && has_doorbells(&t->m[i]))
+			return true;
+	return false;
+}
+
+/* What mappings that are gone leave to do outside the lock. */
+struct leftovers {
+	size_t n;
+	struct leftover {
+		struct standin_device *dev;
+		struct file *file;
+		bool stop;
+	} *of;
+};
+
+static int leftovers_init(struct leftovers *l, const struct table *old)
+{
+	l->n = 0;
+	l->of = calloc(old && old->n ? old->n : 1, sizeof(*l->of));
+	return l->of ? 0 : -ENOMEM;
+}
+
+/* The mappings of `old` that [start, end) covers entirely. */
+static void leftovers_collect(struct leftovers *l, const struct table *old, const struct table *t,
+                              uintptr_t start, uintptr_t end)
+{
+	for (size_t i = 0; old && i < old->n; i++) {
+		const struct mapping *m = &old->m[i];
+		struct leftover *o;
+
+		if (m->start < start || m->end > end)
+			continue;
+		o = &l->of[l->n++];
+		o->dev = m->dev;
+		o->file = m->file;
+		o->stop = has_doorbells(m) && !doorbells_mapped(t, m->dev);
+	}
+}
+
+static void leftovers_finish(struct leftovers *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->of[i].stop)
+			doorbells_stop(l->of[i].dev);
+		if (l->of[i].file)
+			file_put(l->of[i].file);
+	}
+	free(l->of);
+}
+
+/* ---- mapping ---- */
+
+static void *map_pages(struct mapping *m, const struct map_request *request)
+{
+	int flags = (request->flags & ~MAP_TYPE) | MAP_SHARED;
+	size_t size = m->end - m->start;
+	bool uniform = run_end(m, m->start, m->end) == m->end;
+	int protection = uniform ? mapping_protection(m, m->start) : PROT_NONE;
+	void *place;
+	int result;
+
+	place = host_mmap(request->address, size, protection, flags, m->dev->memory_fd,
+	                  (off_t)(((uint64_t)m->bar << 40) | m->offset));
+	if (host_is_error(place))
+		return place;
+	m->start = (uintptr_t)place;
+	m->end = m->start + size;
+	result = uniform ? 0 : protect(m, m->start, m->end);
+	if (result < 0) {
+		host_munmap(place, size);
+		return (void *)(intptr_t)result;
+	}
+	return place;
+}
+
+int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct map_request *request)
+{
+	size_t size = (request->size + PAGE - 1) & ~(size_t)(PAGE - 1);
+	struct mapping m = {
+		.end = size,
+		.dev = dev,
+		.bar = bar,
+		.protection = request->protection,
+		.offset = offset,
+		.file = request->file,
+	};
+	struct leftovers left = {0};
+	const struct table *old;
+	struct table *t;
+	uint64_t signals;
+	void *place;
+	int result;
+
+	if (!mmio_trapping() && has_trapped(&m))
+		return -ENODEV;
+	if (has_doorbells(&m)) {
+		result = doorbells_start(dev);
+		if (result < 0)
+			return result;
+	}
+	enter(&signals);
+	old = atomic_load(&current);
+	t = table_new(old);
+	result = t ? leftovers_init(&left, old) : -ENOMEM;
+	if (result < 0) {
+		free(t);
+		goto out;
+	}
+	place = map_pages(&m, request);
+	if (host_is_error(place)) {
+		result = (int)(intptr_t)place;
+		free(t);
+		goto out;
+	}
+	if (m.file)
+		file_ref(m.file);
+	copy_without(t, old, m.start, m.end);
+	t->m[t->n++] = m;
+	sort(t);
+	leftovers_collect(&left, old, t, m.start, m.end);
+	publish(t);
+	request->ret_address = place;
+out:
+	leave(&signals);
+	leftovers_finish(&left);
+	return result;
+}
+
+bool mmio_any(void)
+{
+	const struct table *t = reader_begin();
+	bool any = t && t->n;
+
+	reader_end();
+	return any;
+}
+
+bool mmio_overlaps(const void *address, size_t size)
+{
+	uintptr_t start = (uintptr_t)address;
+	const struct table *t;
+	bool overlaps = false;
+	size_t at;
+
+	if (!atomic_load_explicit(&current, memory_order_relaxed))
+		return false;
+	t = reader_begin();
+	at = search(t, start);
+	if (at < t->n && size)
+		overlaps = t->m[at].start < start + size;
+	reader_end();
+	return overlaps;
+}
+
+void mmio_unmapped(void *address, size_t size)
+{
+	uintptr_t start = (uintptr_t)address;
+	uintptr_t end = start + ((size + PAGE - 1) & ~(size_t)(PAGE - 1));
+	struct leftovers left = {0};
+	const struct table *old;
+	struct table *t;
+	uint64_t signals;
+
+	if (!mmio_overlaps(address, size))
+		return;
+	enter(&signals);
+	old = atomic_load(&current);
+	t = table_new(old);
+	if (t && leftovers_init(&left, old) == 0) {
+		copy_without(t, old, start, end);
+		leftovers_collect(&left, old, t, start, end);
+		publish(t);
+	} else {
+		free(t);
+	}
+	leave(&signals);
+	leftovers_finish(&left);
+}
+
+/* Splits at both ends of the range and sets what the client asks for inside it. */
+static int set_protection(uintptr_t start, uintptr_t end, int protection)
+{
+	const struct table *old = atomic_load(&current);
+	struct table *t = table_new(old);
+	size_t inside = 0;
+
+	if (!t)
+		return -ENOMEM;
+	for (size_t i = 0; old && i < old->n; i++) {
+		const struct mapping *m = &old->m[i];
+		uintptr_t from = m->start > start ? m->start : start;
+		uintptr_t to = m->end < end ? m->end : end;
+		size_t pieces = t->n;
+
+		if (from >= to) {
+			t->m[t->n++] = *m;
+			continue;
+		}
+		append_piece(t, m, m->start, from);
+		append_piece(t, m, from, to);
+		t->m[t->n - 1].protection = protection;
+		append_piece(t, m, to, m->end);
+		for (pieces = t->n - pieces; pieces > 1 && m->file; pieces--)
+			file_ref(m->file);
+		inside++;
+	}
+	publish(t);
+	return inside ? 0 : -ENOENT;
+}
+
+int mmio_protect(void *address, size_t size, int protection)
+{
+	uintptr_t start = (uintptr_t)address, end, at;
+	const struct table *t;
+	uint64_t signals;
+	int result = 0;
+	size_t i;
+
+	if (start % PAGE)
+		return -EINVAL;
+	if (!mmio_overlaps(address, size))
+		return host_mprotect(address, size, protection);
+	end = start + ((size + PAGE - 1) & ~(size_t)(PAGE - 1));
+	enter(&signals);
+	result = set_protection(start, end, protection);
+	if (result == -ENOENT) {
+		leave(&signals);
+		return host_mprotect(address, size, protection);
+	}
+	t = atomic_load(&current);
+	i = search(t, start);
+	/* In order of address and until the first error, as the kernel does. */
+	for (at = start; at < end && result == 0;) {
+		const struct mapping *m = i < t->n ? &t->m[i] : NULL;
+		uintptr_t to = m && m->start < end ? m->start : end;
+
+		if (at < to) {
+			result = host_mprotect((void *)at, to - at, protection);
+			at = to;
+		} else {
+			to = m->end < end ? m->end : end;
+			result = protect(m, at, to);
+			at = to;
+			i++;
+		}
+	}
+	leave(&signals);
+	return result;
+}
+
+void mmio_moved(void *from, size_t old_size, void *to, size_t new_size)
+{
+	uintptr_t start = (uintptr_t)from, place = (uintptr_t)to;
+	size_t size = (new_size < old_size ? new_size : old_size) + PAGE - 1;
+	const struct table *old;
+	struct table *t;
+	uint64_t signals;
+
+	size &= ~(size_t)(PAGE - 1);
+	if (new_size < old_size)
+		mmio_unmapped((char *)from + size, old_size - size);
+	if (from == to)
+		return;
+	mmio_unmapped(to, new_size);
+	enter(&signals);
+	old = atomic_load(&current);
+	t = old ? table_new(old) : NULL;
+	for (size_t i = 0; t && i < old->n; i++) {
+		const struct mapping *m = &old->m[i];
+		uintptr_t first = m->start > start ? m->start : start;
+		uintptr_t last = m->end < start + size ? m->end : start + size;
+		size_t pieces = t->n;
+
+		if (first >= last) {
+			t->m[t->n++] = *m;
+			continue;
+		}
+		append_piece(t, m, m->start, first);
+		append_piece(t, m, first, last);
+		t->m[t->n - 1].start = first - start + place;
+		t->m[t->n - 1].end = last - start + place;
+		append_piece(t, m, last, m->end);
+		for (pieces = t->n - pieces; pieces > 1 && m->file; pieces--)
+			file_ref(m->file);
+	}
+	if (t) {
+		sort(t);
+		publish(t);
+	}
+	leave(&signals);
+}
+
+/* ---- doorbells, fork, faults ---- */
+
+void mmio_doorbells_open(struct standin_device *dev, bool open)
+{
+	const struct table *t;
+	uint64_t signals;
+
+	enter(&signals);
+	t = atomic_load(&current);
+	doorbells_set_open(dev, open); /* what page_protection() goes by */
+	for (size_t i = 0; t && i < t->n; i++)
+		if (t->m[i].dev == dev && has_doorbells(&t->m[i]))
+			protect(&t->m[i], t->m[i].start, t->m[i].end);
+	leave(&signals);
+}
+
+void mmio_forked(void)
+{
+	const struct table *t = atomic_load(&current);
+
+	pthread_mutex_init(&lock, NULL);
+	atomic_store(&readers, 0);
+	for (size_t i = 0; t && i < t->n; i++)
+		doorbells_forked(t->m[i].dev);
+	for (size_t i = 0; t && i < t->n; i++)
+		if (has_doorbells(&t->m[i]))
+			protect(&t->m[i], t->m[i].start, t->m[i].end);
+}
+
+void mmio_find(const void *address, struct mmio_hit *ret_hit)
+{
+	uintptr_t a = (uintptr_t)address;
+	const struct table *t = reader_begin();
+	enum standin_page kind;
+	struct mapping m = {0};
+	size_t at;
+
+	if (t) {
+		at = search(t, a);
+		if (at < t->n && t->m[at].start <= a)
+			m = t->m[at];
+	}
+	reader_end();
+	memset(ret_hit, 0, sizeof(*ret_hit));
+	ret_hit->verdict = MMIO_NOT_OURS;
+	if (!m.dev)
+		return;
+	ret_hit->dev = m.dev;
+	ret_hit->bar = m.bar;
+	ret_hit->offset = m.offset + a - m.start;
+	ret_hit->left = m.end - a;
+	ret_hit->protection = m.protection;
+	kind = device_page_kind(m.dev, m.bar, ret_hit->offset);
+	ret_hit->verdict = MMIO_TRAPPED;
+	if (kind == STANDIN_PAGE_RAM || (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
+		ret_hit->verdict = MMIO_RETRY;
+}
