@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# check.sh [-x AREAS] [-u] EXPECTED DIFFERENCES COMMAND...
+#
+# Runs COMMAND and compares what it prints with the recorded answers of a kernel.
+# DIFFERENCES lists what is meant to differ, as the lines of a diff: "-" what the kernel
+# says, "+" what standin says, both exactly; lines that begin otherwise are the reasons.
+# Any other difference fails, and so does a listed one that is not there any more.
+#
+#   -x AREAS  leaves out areas: "files|mmap"
+#   -u        runs COMMAND as an ordinary user
+set -u
+exclude= user=
+while getopts x:u o; do
+	case $o in
+	x) exclude=$OPTARG ;;
+	u) user=yes ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+expected=$1 differences=$2
+shift 2
+if [ "$user" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "SKIP: only root can become another user"
+		exit 77
+	fi
+	set -- setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs env -u XDG_RUNTIME_DIR HOME=/tmp "$@"
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+leave_out() { if [ "$exclude" ]; then grep -Ev "^[-+]?($exclude)[.:]"; else cat; fi; }
+
+grep -v '^#' "$expected" | leave_out >"$work/kernel"
+"$@" >"$work/all" 2>"$work/errors" </dev/null
+status=$?
+grep -v '^#' "$work/all" | leave_out >"$work/standin"
+grep '^[-+]' "$differences" | leave_out | sort >"$work/listed"
+diff -U0 "$work/kernel" "$work/standin" | grep -v '^\(---\|+++\|@@\)' >"$work/found"
+sort "$work/found" >"$work/sorted"
+comm -13 "$work/listed" "$work/sorted" >"$work/unlisted"
+comm -23 "$work/listed" "$work/sorted" >"$work/stale"
+
+failed=0
+if [ -s "$work/errors" ]; then
+	echo "on standard error:"
+	head -n 40 "$work/errors"
+fi
+if [ "$status" != 0 ]; then
+	echo "exit status $status"
+	failed=1
+fi
+if [ -s "$work/unlisted" ]; then
+	echo "other than the kernel (- kernel, + standin), $(wc -l <"$work/unlisted") lines:"
+	# In the order of the output, not sorted.
+	grep -Fxf "$work/unlisted" "$work/found" | head -n "${CONFORMANCE_LINES:-400}"
+	failed=1
+fi
+if [ -s "$work/stale" ]; then
+	echo "listed in $differences but not so:"
+	cat "$work/stale"
+	failed=1
+fi
+echo "$(wc -l <"$work/kernel") answers compared, $(wc -l <"$work/listed") lines listed as different"
+exit $failed
