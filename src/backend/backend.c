@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is the same for all backends: choosing one by the device's keys, fault points,
+ * walking the vectors of a request.
+ */
+#include "backend/backend.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "backend/backend_private.h"
+#include "core/fault.h"
+
+#define MEMORY_SIZE     (64u << 20)
+#define MEMORY_SIZE_MAX ((uint64_t)1 << 43) /* what fits into an address space with room left */
+
+int backend_open(struct standin_device *dev, unsigned block_size, struct backend **ret_backend)
+{
+	const char *path = standin_config_string(dev, "file");
+	struct backend *b;
+	uint64_t size;
+	bool read_only;
+	int r;
+
+	r = standin_config_bool(dev, "readonly", false, &read_only);
+	if (r < 0)
+		return r;
+	if (path) {
+		if (standin_config_string(dev, "size"))
+			return standin_device_error(dev, -EINVAL,
+						    "size= is for drives without file=");
+		r = file_open(dev, path, block_size, &b);
+	} else {
+		if (standin_config_string(dev, "direct") || standin_config_string(dev, "aio"))
+			return standin_device_error(dev, -EINVAL,
+						    "direct= and aio= are for drives with file=");
+		r = standin_config_number(dev, "size", MEMORY_SIZE, block_size, MEMORY_SIZE_MAX,
+					  &size);
+		if (r < 0)
+			return r;
+		if (size % block_size)
+			return standin_device_error(dev, -EINVAL,
+						    "size %llu is no multiple of the block size %u",
+						    (unsigned long long)size, block_size);
+		r = memory_open(dev, size, &b);
+	}
+	if (r < 0)
+		return r;
+	b->read_only = read_only;
+	*ret_backend = b;
+	return 0;
+}
+
+void backend_close(struct backend *b)
+{
+	if (b)
+		b->ops->close(b);
+}
+
+void backend_start(struct backend *b)
+{
+	if (b->ops->start)
+		b->ops->start(b);
+}
+
+uint64_t backend_size(const struct backend *b)
+{
+	return b->size;
+}
+
+bool backend_read_only(const struct backend *b)
+{
+	return b->read_only;
+}
+
+static int check(const struct backend *b, const struct backend_request *r)
+{
+	static const char *const points[] = {
+		[BACKEND_READ] = "backend.read",   [BACKEND_WRITE] = "backend.write",
+		[BACKEND_FLUSH] = "backend.flush", [BACKEND_DISCARD] = "backend.discard",
+		[BACKEND_ZERO] = "backend.zero",
+	};
+
+	if (r->op != BACKEND_FLUSH && (r->offset > b->size || r->size > b->size - r->offset))
+		return -EINVAL;
+	if (b->read_only && r->op != BACKEND_READ && r->op != BACKEND_FLUSH)
+		return -EROFS;
+	return fault_check(points[r->op]);
+}
+
+int backend_submit(struct backend *b, struct backend_request *r)
+{
+	int error = check(b, r);
+
+	return error < 0 ? error : b->ops->submit(b, r);
+}
+
+int backend_run(struct backend *b, struct backend_request *r)
+{
+	int error = check(b, r);
+
+	return error < 0 ? error : b->ops->run(b, r);
+}
+
+void backend_advance(struct backend_request *r, size_t bytes)
+{
+	r->offset += bytes;
+	r->size -= bytes;
+	while (r->n_iov && bytes >= r->iov->iov_len) {
+		bytes -= r->iov->iov_len;
+		r->iov++;
+		r->n_iov--;
+	}
+	if (bytes) {
+		r->iov->iov_base = (char *)r->iov->iov_base + bytes;
+		r->iov->iov_len -= bytes;
+	}
+}
+
+int backend_fill_zeros(struct backend_request *r)
+{
+	static const char zeros[4096];
+
+	while (r->size) {
+		size_t piece = r->iov->iov_len < sizeof(zeros) ? r->iov->iov_len : sizeof(zeros);
+
+		if (standin_copy_to(r->iov->iov_base, zeros, piece) < 0)
+			return -EFAULT;
+		backend_advance(r, piece);
+	}
+	return 0;
+}

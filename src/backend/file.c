@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A drive in a file or block device.
+ *
+ * A read is first tried with RWF_NOWAIT in the calling thread: what is in the page cache
+ * goes straight to the driver's memory, with no other thread involved.  Only what has to
+ * wait for the disk is handed to the engine.  Buffered writes are done in the calling
+ * thread too, as write(2) would: most file systems know no RWF_NOWAIT for them, and
+ * copying to the page cache is quick.  A file system without RWF_NOWAIT at all has no disk
+ * to wait for if it is tmpfs; on others every read goes to the engine.
+ *
+ * Everything can also be done by file_run() in the calling thread: that is what the
+ * engine's threads fall back on, and what happens while no engine runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "backend/backend_private.h"
+#include "core/hostfd.h"
+#include "core/log.h"
+#include "core/syscall.h"
+
+#define VECTORS_MAX 1024 /* UIO_MAXIOV */
+
+struct file_backend {
+	struct backend backend;
+	int fd;
+	int buffered_fd; /* the same without O_DIRECT, for memory that is not aligned; or fd */
+	bool direct;
+	bool in_memory;                         /* the file system is: nothing ever waits */
+	_Atomic bool read_nowait, write_nowait; /* the file system knows RWF_NOWAIT, so far */
+	const char *aio;
+	struct engine engine;
+};
+
+static struct file_backend *file_backend(struct backend *b)
+{
+	return (struct file_backend *)b;
+}
+
+/* One preadv2 or pwritev2 of what is left of r, not waiting if `nowait`. */
+static long transfer(int fd, const struct backend_request *r, bool nowait)
+{
+	unsigned n = r->n_iov < VECTORS_MAX ? r->n_iov : VECTORS_MAX;
+	int flags = nowait ? RWF_NOWAIT : 0;
+
+	if (r->op == BACKEND_READ)
+		return host_syscall(SYS_preadv2, fd, r->iov, n, r->offset, 0, flags);
+	if (r->durable)
+		flags |= RWF_DSYNC;
+	return host_syscall(SYS_pwritev2, fd, r->iov, n, r->offset, 0, flags);
+}
+
+static int transfer_all(struct file_backend *f, struct backend_request *r)
+{
+	int fd = f->fd;
+
+	while (r->size) {
+		long done = transfer(fd, r, false);
+
+		if (done == -EINVAL && fd != f->buffered_fd) {
+			fd = f->buffered_fd;
+			continue;
+		}
+		if (done == -EINTR || done == -EAGAIN)
+			continue;
+		if (done < 0)
+			return (int)done;
+		if (done == 0) /* the file was cut short behind our back */
+			return r->op == BACKEND_READ ? backend_fill_zeros(r) : -EIO;
+		backend_advance(r, (size_t)done);
+	}
+	return 0;
+}
+
+static int write_zeros(struct file_backend *f, uint64_t offset, uint64_t size)
+{
+	static const char zeros[4096] __attribute__((aligned(4096)));
+	struct iovec iov[64];
+
+	while (size) {
+		struct backend_request r = {.op = BACKEND_WRITE, .offset = offset, .iov = iov};
+		int error;
+
+		for (; r.n_iov < 64 && r.size < size; r.n_iov++) {
+			uint64_t piece = size - r.size;
+
+			if (piece > sizeof(zeros))
+				piece = sizeof(zeros);
+			iov[r.n_iov].iov_base = (char *)(uintptr_t)zeros;
+			iov[r.n_iov].iov_len = piece;
+			r.size += piece;
+		}
+		offset += r.size;
+		size -= r.size;
+		error = transfer_all(f, &r);
+		if (error < 0)
+			return error;
+	}
+	return 0;
+}
+
+static int file_clear(struct file_backend *f, const struct backend_request *r)
+{
+	int mode = r->op == BACKEND_DISCARD ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+	long error = 0;
+
+	if (r->size == 0)
+		return 0;
+	error = host_syscall(SYS_fallocate, f->fd, mode | FALLOC_FL_KEEP_SIZE, r->offset, r->size);
+	if (error < 0 && error != -EIO && error != -ENOSPC)
+		error = write_zeros(f, r->offset, r->size);
+	if (error == 0 && r->durable)
+		error = host_syscall(SYS_fdatasync, f->fd);
+	return (int)error;
+}
+
+static int file_run(struct backend *b, struct backend_request *r)
+{
+	struct file_backend *f = file_backend(b);
+
+	switch (r->op) {
+	case BACKEND_READ:
+	case BACKEND_WRITE:
+		return transfer_all(f, r);
+	case BACKEND_FLUSH:
+		return (int)host_syscall(SYS_fdatasync, f->fd);
+	case BACKEND_DISCARD:
+	case BACKEND_ZERO:
+		return file_clear(f, r);
+	}
+	return -EINVAL;
+}
+
+static int hand_over(struct file_backend *f, struct backend_request *r)
+{
+	if (!f->engine.ops)
+		return file_run(&f->backend, r);
+	engine_push(&f->engine, r);
+	return BACKEND_QUEUED;
+}
+
+static int try_nowait(struct file_backend *f, struct backend_request *r, _Atomic bool *nowait)
+{
+	while (r->size) {
+		long done = transfer(f->fd, r, true);
+
+		if (done == -EOPNOTSUPP) {
+			atomic_store_explicit(nowait, false, memory_order_relaxed);
+			return 0;
+		}
+		if (done == -EAGAIN || done == -EINTR || done == -EINVAL)
+			return 0;
+		if (done < 0)
+			return (int)done;
+		if (done == 0)
+			return 0;
+		backend_advance(r, (size_t)done);
+	}
+	return 0;
+}
+
+static int file_submit(struct backend *b, struct backend_request *r)
+{
+	struct file_backend *f = file_backend(b);
+	_Atomic bool *nowait = r->op == BACKEND_READ ? &f->read_nowait : &f->write_nowait;
+	int error;
+
+	if (r->op != BACKEND_READ && r->op != BACKEND_WRITE)
+		return hand_over(f, r);
+	if (r->durable)
+		return hand_over(f, r);
+	if (atomic_load_explicit(nowait, memory_order_relaxed)) {
+		error = try_nowait(f, r, nowait);
+		if (error < 0 || r->size == 0)
+			return error;
+	}
+	if (f->in_memory || (r->op == BACKEND_WRITE && !f->direct))
+		return transfer_all(f, r);
+	return hand_over(f, r);
+}
+
+static void file_start(struct backend *b)
+{
+	static const struct engine_ops *const any[] = {&uring_engine, &threads_engine, NULL};
+	struct file_backend *f = file_backend(b);
+	struct engine *e = &f->engine;
+
+	if (e->ops)
+		return;
+	for (const struct engine_ops *const *ops = any; *ops; ops++) {
+		int r;
+
+		if (strcmp(f->aio, "auto") != 0 && strcmp(f->aio, (*ops)->name) != 0)
+			continue;
+		r = (*ops)->start(e);
+		if (r == 0) {
+			e->owner = (int)host_syscall(SYS_getpid);
+			e->ops = *ops;
+			return;
+		}
+		log_info("%s is not possible here: %s", (*ops)->name, strerror(-r));
+	}
+	if (strcmp(f->aio, "uring") == 0)
+		log_warning("aio=uring is not possible here; the drive's accesses wait in line");
+}
+
+static void file_close(struct backend *b)
+{
+	struct file_backend *f = file_backend(b);
+	struct engine *e = &f->engine;
+
+	if (e->ops && e->owner == (int)host_syscall(SYS_getpid)) {
+		pthread_mutex_lock(&e->lock);
+		e->stopping = true;
+		pthread_mutex_unlock(&e->lock);
+		e->ops->stop(e);
+	}
+	pthread_mutex_destroy(&e->lock);
+	if (f->buffered_fd != f->fd)
+		hostfd_close(f->buffered_fd);
+	hostfd_close(f->fd);
+	free(f);
+}
+
+static const struct backend_ops file_ops = {
+	.submit = file_submit,
+	.run = file_run,
+	.start = file_start,
+	.close = file_close,
+};
+
+/* 0 with the size in bytes, or what is wrong with the file. */
+static int file_size(struct standin_device *dev, int fd, const char *path, uint64_t *ret_size)
+{
+	struct stat st;
+	int r = host_fstat(fd, &st);
+
+	if (r < 0)
+		return standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+	if (S_ISREG(st.st_mode)) {
+		*ret_size = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (S_ISBLK(st.st_mode)) {
+		r = (int)host_syscall(SYS_ioctl, fd, BLKGETSIZE64, ret_size);
+		if (r < 0)
+			return standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+		return 0;
+	}
+	if (S_ISDIR(st.st_mode))
+		return standin_device_error(dev, -EISDIR, "%s is a directory", path);
+	return standin_device_error(dev, -EINVAL, "%s is neither a file nor a block device", path);
+}
+
+int file_open(struct standin_device *dev, const char *path, unsigned block_size,
+	      struct backend **ret_backend)
+{
+	const char *aio = standin_config_string(dev, "aio");
+	struct file_backend *f;
+	struct statfs fs;
+	bool read_only, direct;
+	uint64_t size;
+	int r, flags;
+
+	r = standin_config_bool(dev, "readonly", false, &read_only);
+	if (r < 0)
+		return r;
+	r = standin_config_bool(dev, "direct", false, &direct);
+	if (r < 0)
+		return r;
+	if (!aio)
+		aio = "auto";
+	if (strcmp(aio, "auto") != 0 && strcmp(aio, "uring") != 0 && strcmp(aio, "threads") != 0)
+		return standin_device_error(dev, -EINVAL, "aio=%s: uring, threads or auto", aio);
+
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return standin_device_error(dev, -ENOMEM, "out of memory");
+	flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	f->fd = f->buffered_fd = hostfd_adopt(host_open(path, flags, 0));
+	if (f->fd < 0) {
+		r = f->fd == -EISDIR
+			    ? standin_device_error(dev, -EISDIR, "%s is a directory", path)
+			    : standin_device_error(dev, f->fd, "%s: %s", path, strerror(-f->fd));
+		free(f);
+		return r;
+	}
+	r = file_size(dev, f->fd, path, &size);
+	if (r == 0 && size == 0)
+		r = standin_device_error(dev, -EINVAL, "%s is empty", path);
+	if (r == 0 && size % block_size)
+		r = standin_device_error(dev, -EINVAL,
+					 "%s: its size %llu is no multiple of the block size %u",
+					 path, (unsigned long long)size, block_size);
+	if (r < 0)
+		goto fail;
+	if (direct) {
+		f->fd = hostfd_adopt(host_open(path, flags | O_DIRECT, 0));
+		if (f->fd < 0) {
+			r = standin_device_error(dev, f->fd, "%s can't be opened with O_DIRECT: %s",
+						 path, strerror(-f->fd));
+			f->fd = f->buffered_fd;
+			goto fail;
+		}
+	}
+	f->backend = (struct backend){.ops = &file_ops, .size = size};
+	f->direct = direct;
+	f->in_memory = host_syscall(SYS_fstatfs, f->fd, &fs) == 0 &&
+		       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+	atomic_init(&f->read_nowait, true);
+	atomic_init(&f->write_nowait, true);
+	f->aio = aio;
+	f->engine = (struct engine){.backend = &f->backend, .fd = f->fd};
+	f->engine.last = &f->engine.first;
+	pthread_mutex_init(&f->engine.lock, NULL);
+	*ret_backend = &f->backend;
+	return 0;
+fail:
+	hostfd_close(f->fd);
+	free(f);
+	return r;
+}
+
+void engine_push(struct engine *e, struct backend_request *r)
+{
+	bool was_empty;
+
+	r->next = NULL;
+	pthread_mutex_lock(&e->lock);
+	was_empty = !e->first;
+	*e->last = r;
+	e->last = &r->next;
+	pthread_mutex_unlock(&e->lock);
+	e->ops->wake(e, was_empty);
+}
+
+struct backend_request *engine_pop(struct engine *e)
+{
+	struct backend_request *r;
+
+	pthread_mutex_lock(&e->lock);
+	r = e->first;
+	if (r) {
+		e->first = r->next;
+		if (!e->first)
+			e->last = &e->first;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return r;
+}
