@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * standin help: the texts, one per command.  The man pages say the same at length.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char general[] =
+	"Usage: standin COMMAND ...\n"
+	"\n"
+	"Runs programs written for kernel device interfaces on a machine without the devices.\n"
+	"\n"
+	"  standin run [OPTION]... [--] PROGRAM [ARG]...   run PROGRAM with stood-in devices\n"
+	"  standin list [--devices] [--ioctls] [--faults]  what can be stood in for\n"
+	"  standin doctor [PROGRAM]                        what works on this machine, and why not\n"
+	"  standin help [COMMAND]\n"
+	"  standin --version\n";
+
+static const char run[] =
+	"Usage: standin run [OPTION]... [--] PROGRAM [ARG]...\n"
+	"\n"
+	"Runs PROGRAM, unmodified, with devices that are not there. Without --device it gets a\n"
+	"64 MiB NVMe drive in memory at 0000:01:00.0.\n"
+	"\n"
+	"  --device MODEL[,KEY=VALUE]...  add a device (see 'standin list --devices')\n"
+	"  --config FILE                  read directives from FILE (see standin-run(1))\n"
+	"  --trace[=FILE]                 print every intercepted call, to FILE or standard error\n"
+	"  --fault POINT:errno=NAME[,nth=N][,every=N][,times=N]\n"
+	"                                 make POINT fail (see 'standin list --faults')\n"
+	"  --log LEVEL                    error, warning (default), info or debug\n"
+	"  --set NAME=VALUE               vfio.dma_entry_limit=N, vfio.memlock=on|off\n"
+	"  -h, --help\n"
+	"\n"
+	"The exit status is PROGRAM's; 128+N if signal N killed it; 127 if it was not found, 126\n"
+	"if it can't be executed; 2 if the options are wrong, and then nothing was started.\n";
+
+static const char list[] =
+	"Usage: standin list [--devices] [--ioctls] [--faults]\n"
+	"\n"
+	"  --devices  device models and their keys\n"
+	"  --ioctls   every ioctl that is answered, by kind of file\n"
+	"  --faults   the names that --fault takes\n"
+	"\n"
+	"Without an option, all of them.\n";
+
+static const char doctor[] =
+	"Usage: standin doctor [PROGRAM]\n"
+	"\n"
+	"Checks what 'standin run' needs of this machine, one line each. With PROGRAM, also\n"
+	"whether that program can be helped, and what to do if not. The exit status is 0 if all\n"
+	"that is needed works, otherwise 1.\n";
+
+static const struct text {
+	const char *command, *text;
+} texts[] = {
+	{"run", run},
+	{"list", list},
+	{"doctor", doctor},
+	{"help", general},
+};
+
+int help_print(const char *command)
+{
+	const char *text = general;
+
+	for (size_t i = 0; command && i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strcmp(texts[i].command, command) == 0)
+			text = texts[i].text;
+	fputs(text, stdout);
+	return finish_output();
+}
+
+int command_help(int argc, char **argv)
+{
+	if (argc > 2)
+		return usage_error("help", "unexpected argument '%s'", argv[2]);
+	if (argc < 2)
+		return help_print(NULL);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strcmp(texts[i].command, argv[1]) == 0)
+			return help_print(argv[1]);
+	return usage_error(NULL, "no command is named '%s'", argv[1]);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Options are directives in another dress (core/config.h): each is handed to the same
+ * parser, in the order given, and so is the content of a --config file.
+ */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define CONFIG_FILE_MAX (1024 * 1024)
+
+static int read_text(const char *path, char **ret_text)
+{
+	FILE *file = fopen(path, "re");
+	char *text;
+	size_t n;
+
+	if (!file)
+		return -errno;
+	text = malloc(CONFIG_FILE_MAX + 1);
+	if (!text) {
+		fclose(file);
+		return -ENOMEM;
+	}
+	n = fread(text, 1, CONFIG_FILE_MAX + 1, file);
+	if (ferror(file) || n > CONFIG_FILE_MAX || memchr(text, '\0', n)) {
+		int error = ferror(file) ? errno : n > CONFIG_FILE_MAX ? EFBIG : EINVAL;
+
+		fclose(file);
+		free(text);
+		return -error;
+	}
+	fclose(file);
+	text[n] = '\0';
+	*ret_text = text;
+	return 0;
+}
+
+static int read_config(struct config *c, const char *path)
+{
+	char error[CONFIG_ERROR_MAX], *text = NULL;
+	int result = read_text(path, &text);
+
+	if (result < 0) {
+		complain("--config %s: %s", path, strerror(-result));
+		return EXIT_USAGE;
+	}
+	result = config_text(c, text, error);
+	free(text);
+	if (result == 0)
+		return 0;
+	complain("%s: %s", path, error);
+	return EXIT_USAGE;
+}
+
+static int directive(struct config *c, const char *word, const char *value)
+{
+	char error[CONFIG_ERROR_MAX], *line;
+	int result;
+
+	if (strchr(value, '\n')) {
+		complain("%s: a line break can't be part of a value", word);
+		return EXIT_USAGE;
+	}
+	if (asprintf(&line, "%s %s", word, value) < 0) {
+		complain("out of memory");
+		return EXIT_USAGE;
+	}
+	result = config_directive(c, line, error);
+	free(line);
+	if (result == 0)
+		return 0;
+	complain("%s", error);
+	return EXIT_USAGE;
+}
+
+static int absolute(char **path)
+{
+	char directory[PATH_MAX], *whole;
+
+	if (!*path || (*path)[0] == '/')
+		return 0;
+	if (!getcwd(directory, sizeof(directory)) ||
+	    asprintf(&whole, "%s/%s", directory, *path) < 0) {
+		complain("%s: %s", *path, strerror(errno));
+		return EXIT_USAGE;
+	}
+	free(*path);
+	*path = whole;
+	return 0;
+}
+
+/* A key that is called "file" holds a path. */
+static int absolute_paths(struct config *c)
+{
+	int result = absolute(&c->trace_file);
+
+	for (size_t d = 0; d < c->n_devices; d++)
+		for (size_t k = 0; k < c->devices[d].n_keys && result == 0; k++)
+			if (strcmp(c->devices[d].keys[k].name, "file") == 0)
+				result = absolute(&c->devices[d].keys[k].value);
+	return result;
+}
+
+/* Empties the trace file, since every process of the client appends to it. */
+static int prepare_trace(const struct config *c)
+{
+	struct stat st;
+	int fd;
+
+	if (!c->trace || !c->trace_file)
+		return 0;
+	if (stat(c->trace_file, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return 0;
+	fd = open(c->trace_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		complain("--trace %s: %s", c->trace_file, strerror(errno));
+		return EXIT_USAGE;
+	}
+	close(fd);
+	return 0;
+}
+
+static int parse_words(int argc, char **argv, struct config *c)
+{
+	static const struct option options[] = {
+		{"device", required_argument, NULL, 'd'}, {"config", required_argument, NULL, 'c'},
+		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
+		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},         {0},
+	};
+	int option, result = 0;
+
+	opterr = 0;
+	while (result == 0 && (option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+		switch (option) {
+		case 'd':
+			result = directive(c, "device", optarg);
+			break;
+		case 'c':
+			result = read_config(c, optarg);
+			break;
+		case 't':
+			if (optarg && !*optarg)
+				result = usage_error("run", "--trace=FILE needs a file");
+			else
+				result = directive(c, "trace", optarg ? optarg : "");
+			break;
+		case 'f':
+			result = directive(c, "fault", optarg);
+			break;
+		case 'l':
+			result = directive(c, "log", optarg);
+			break;
+		case 's':
+			result = directive(c, "set", optarg);
+			break;
+		case 'h':
+			result = help_print("run");
+			return result ? result : OPTIONS_HELP;
+		default:
+			result = option_error("run", option, argv[optind - 1]);
+		}
+	}
+	return result;
+}
+
+int options_parse(int argc, char **argv, struct config *c, int *ret_first)
+{
+	char error[CONFIG_ERROR_MAX];
+	int result = parse_words(argc, argv, c);
+
+	if (result)
+		return result;
+	if (optind >= argc)
+		return usage_error("run", "which program?");
+	if (config_complete(c, error) < 0) {
+		complain("%s", error);
+		return EXIT_USAGE;
+	}
+	result = absolute_paths(c);
+	if (result == 0)
+		result = prepare_trace(c);
+	if (result == 0)
+		*ret_first = optind;
+	return result;
+}

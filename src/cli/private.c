@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Making, removing and sweeping private directories.
+ *
+ * A sweeper may come along between any two steps of making one.  Each step notices: the
+ * lock file can't be made any more, or can't be locked, or is locked but has no name left;
+ * then the directory is given up and another one made.
+ */
+#include "cli/private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tree/tree.h"
+
+#define FALLBACK_BASE "/tmp"
+#define NAME_PREFIX   "standin."
+#define NAME_LENGTH   (sizeof(NAME_PREFIX) - 1 + 6)
+#define ATTEMPTS      16
+
+static const char *runtime_base(void)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	if (!base || base[0] != '/' || strlen(base) > PATH_MAX / 2 || strchr(base, '\n'))
+		return NULL;
+	if (stat(base, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    access(base, W_OK | X_OK) < 0)
+		return NULL;
+	return base;
+}
+
+const char *private_base(void)
+{
+	const char *base = runtime_base();
+
+	return base ? base : FALLBACK_BASE;
+}
+
+/* 0, -EAGAIN if a sweeper was faster, or -errno. */
+static int lock_directory(struct private_directory *p)
+{
+	char file[PATH_MAX + 8];
+	struct stat st;
+
+	snprintf(file, sizeof(file), "%s/lock", p->path);
+	p->lock = open(file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (p->lock < 0)
+		return errno == ENOENT ? -EAGAIN : -errno;
+	if (flock(p->lock, LOCK_EX | LOCK_NB) == 0 && fstat(p->lock, &st) == 0 && st.st_nlink > 0)
+		return 0;
+	close(p->lock);
+	p->lock = -1;
+	return -EAGAIN;
+}
+
+static int create_in(struct private_directory *p, const char *base)
+{
+	int result;
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		snprintf(p->path, sizeof(p->path), "%s/" NAME_PREFIX "XXXXXX", base);
+		if (!mkdtemp(p->path))
+			return -errno;
+		result = lock_directory(p);
+		if (result == 0) {
+			snprintf(p->root, sizeof(p->root), "%.*s/root", PATH_MAX - 8, p->path);
+			if (mkdir(p->root, 0755) == 0)
+				return 0;
+			result = -errno;
+			close(p->lock);
+		}
+		tree_remove(p->path);
+		if (result != -EAGAIN)
+			return result;
+	}
+	return -EBUSY;
+}
+
+int private_create(struct private_directory *p)
+{
+	const char *base = runtime_base();
+
+	p->lock = -1;
+	if (base && create_in(p, base) == 0)
+		return 0;
+	return create_in(p, FALLBACK_BASE);
+}
+
+int private_write(const struct private_directory *p, const char *name, const char *text)
+{
+	char file[PATH_MAX + 32];
+	size_t size = strlen(text);
+	int fd, result = 0;
+
+	snprintf(file, sizeof(file), "%s/%s", p->path, name);
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	errno = ENOSPC;
+	if (write(fd, text, size) != (ssize_t)size)
+		result = -errno;
+	close(fd);
+	return result;
+}
+
+void private_remove(struct private_directory *p)
+{
+	tree_remove(p->path);
+	if (p->lock >= 0)
+		close(p->lock);
+	p->lock = -1;
+}
+
+/* Removes `name` in `base` if it is one of ours and its lock is free. */
+static void sweep_one(const char *base, int dir, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int fd, lock;
+
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
+		close(fd);
+		return;
+	}
+	lock = openat(fd, "lock", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (lock < 0) {
+		/* Not made yet, or somebody else's: an empty one may go. */
+		if (errno == ENOENT)
+			unlinkat(dir, name, AT_REMOVEDIR);
+	} else {
+		if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+			snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX / 2, base, name);
+			tree_remove(path);
+		}
+		close(lock);
+	}
+	close(fd);
+}
+
+static void sweep_base(const char *base)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(base);
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (strlen(entry->d_name) == NAME_LENGTH &&
+		    strncmp(entry->d_name, NAME_PREFIX, sizeof(NAME_PREFIX) - 1) == 0)
+			sweep_one(base, dirfd(dir), entry->d_name);
+	closedir(dir);
+}
+
+void private_sweep(void)
+{
+	const char *base = runtime_base();
+
+	if (base)
+		sweep_base(base);
+	sweep_base(FALLBACK_BASE);
+}

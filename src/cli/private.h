@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cli/private.h - the private directory of one `standin run`.
+ *
+ * It is called standin.XXXXXX, is readable by its owner alone, and holds `config`, `root/`
+ * and `lock`, which the owning process keeps locked (flock) for as long as it lives.  A
+ * directory whose lock is free was left by a process that was killed.
+ */
+#ifndef STANDIN_CLI_PRIVATE_H
+#define STANDIN_CLI_PRIVATE_H
+
+#include <limits.h>
+
+struct private_directory {
+	char path[PATH_MAX];
+	char root[PATH_MAX];
+	int lock;
+};
+
+/*
+ * Makes one in $XDG_RUNTIME_DIR if that is set, ours and writable, otherwise in /tmp.
+ * 0 or -errno.
+ */
+int private_create(struct private_directory *p);
+/* Writes file `name` in it.  0 or -errno. */
+int private_write(const struct private_directory *p, const char *name, const char *text);
+void private_remove(struct private_directory *p);
+/* Removes directories of this user that nobody owns any more. */
+void private_sweep(void);
+/* Where private_create() would try first. */
+const char *private_base(void);
+
+#endif
