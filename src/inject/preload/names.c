@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Calls that answer with a path: where the kernel names a place in the private directory,
+ * the client sees its own name for it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "inject/x86_64/raw.h"
+#include "next.h"
+
+static ssize_t readlink_led(int dirfd, const char *path, char *buffer, size_t size)
+{
+	char target[ROOT_MAX + PATH_MAX];
+	size_t length, shared;
+	struct led l;
+	ssize_t n;
+
+	lead(dirfd, path, &l);
+	n = next_readlinkat(dirfd, l.path, buffer, size);
+	if (n <= 0)
+		return n;
+	length = (size_t)n;
+	if (l.tree && buffer[0] == '/' && lead_through(&l))
+		return next_readlinkat(dirfd, l.path, buffer, size);
+	shared = length < root_size() ? length : root_size();
+	if (root_size() == 0 || memcmp(buffer, root, shared) != 0 ||
+	    (length < root_size() && length < size))
+		return n;
+	/* It may have been cut, so read it whole. */
+	n = raw4(SYS_readlinkat, dirfd, l.path, target, sizeof(target));
+	if (n <= 0)
+		return (ssize_t)length;
+	length = path_strip(target, (size_t)n, root, root_size());
+	if (length > size)
+		length = size;
+	memcpy(buffer, target, length);
+	return (ssize_t)length;
+}
+
+ssize_t do_readlink(const char *path, char *buffer, size_t size)
+{
+	if (root_length == 0)
+		return next_readlink(path, buffer, size);
+	return readlink_led(AT_FDCWD, path, buffer, size);
+}
+
+ssize_t do_readlinkat(int dirfd, const char *path, char *buffer, size_t size)
+{
+	if (root_length == 0)
+		return next_readlinkat(dirfd, path, buffer, size);
+	return readlink_led(dirfd, path, buffer, size);
+}
+
+ssize_t do___readlink_chk(const char *path, char *buffer, size_t size, size_t room)
+{
+	if (size > room)
+		return next___readlink_chk(path, buffer, size, room);
+	return do_readlink(path, buffer, size);
+}
+
+ssize_t do___readlinkat_chk(int dirfd, const char *path, char *buffer, size_t size, size_t room)
+{
+	if (size > room)
+		return next___readlinkat_chk(dirfd, path, buffer, size, room);
+	return do_readlinkat(dirfd, path, buffer, size);
+}
+
+char *lead_realpath(const char *path, char *resolved)
+{
+	struct led l;
+	char *ret;
+
+	lead(AT_FDCWD, path, &l);
+	ret = next_realpath(l.path, resolved);
+	if (ret)
+		unroot(ret);
+	else if (resolved && errno != EINVAL && errno != ENAMETOOLONG && l.tree)
+		unroot(resolved); /* as far as it came */
+	return ret;
+}
+
+char *lead___realpath_chk(const char *path, char *resolved, size_t room)
+{
+	if (room < PATH_MAX)
+		return next___realpath_chk(path, resolved, room);
+	return lead_realpath(path, resolved);
+}
+
+char *lead_canonicalize_file_name(const char *path)
+{
+	return lead_realpath(path, NULL);
+}
+
+char *do_getcwd(char *buffer, size_t size)
+{
+	char place[ROOT_MAX + PATH_MAX];
+	char *ret = next_getcwd(buffer, size);
+	size_t length;
+	long n;
+
+	if (ret) {
+		unroot(ret);
+		return ret;
+	}
+	if (errno != ERANGE || size == 0 || root_size() == 0)
+		return NULL;
+	/* Too long with the root before it; perhaps not without. */
+	n = raw2(SYS_getcwd, place, sizeof(place));
+	if (n <= 0 || !path_inside(place, root, root_size()))
+		return NULL;
+	length = path_strip(place, (size_t)n, root, root_size());
+	if (length > size)
+		return NULL;
+	ret = buffer ? buffer : malloc(size);
+	if (ret)
+		memcpy(ret, place, length);
+	return ret;
+}
+
+char *do___getcwd_chk(char *buffer, size_t size, size_t room)
+{
+	return size > room ? next___getcwd_chk(buffer, size, room) : do_getcwd(buffer, size);
+}
+
+char *do_getwd(char *buffer)
+{
+	char *ret = next_getwd(buffer);
+
+	if (ret)
+		unroot(ret);
+	return ret;
+}
+
+char *do___getwd_chk(char *buffer, size_t room)
+{
+	char *ret = next___getwd_chk(buffer, room);
+
+	if (ret)
+		unroot(ret);
+	return ret;
+}
+
+char *do_get_current_dir_name(void)
+{
+	char *ret = next_get_current_dir_name();
+
+	if (ret)
+		unroot(ret);
+	return ret;
+}
+
+/* The system call returns the length with the NUL. */
+long syscall_getcwd(char *buffer, size_t size)
+{
+	char place[ROOT_MAX + PATH_MAX];
+	size_t length;
+	long n;
+
+	n = raw2(SYS_getcwd, place, sizeof(place));
+	if (n <= 0 || root_size() == 0 || !path_inside(place, root, root_size()))
+		return result(raw2(SYS_getcwd, buffer, size));
+	length = path_strip(place, (size_t)n, root, root_size());
+	if (length > size)
+		return result(-ERANGE);
+	memcpy(buffer, place, length);
+	return (long)length;
+}
+
+/*
+ * The working directory has changed: forget what we know of it.  In a child of vfork, who
+ * changes our memory but its own directory, never know again.
+ */
+static int cwd_changed(int ret)
+{
+	static _Atomic pid_t own;
+	pid_t pid, none = 0;
+
+	if (ret != 0 || root_size() == 0)
+		return ret;
+	pid = (pid_t)raw1(SYS_getpid, 0);
+	if (!atomic_compare_exchange_strong(&own, &none, pid) && none != pid)
+		atomic_store(&cwd_state, CWD_VARIES);
+	else if (atomic_load(&cwd_state) != CWD_VARIES)
+		atomic_store(&cwd_state, CWD_UNKNOWN);
+	return ret;
+}
+
+int do_chdir(const char *path)
+{
+	struct led l;
+
+	if (!suspect(AT_FDCWD, path))
+		return cwd_changed(next_chdir(path));
+	lead(AT_FDCWD, path, &l);
+	return cwd_changed(next_chdir(l.path));
+}
+
+int do_fchdir(int fd)
+{
+	return cwd_changed(next_fchdir(fd));
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * inject/preload/preload.h - what the files of the preload library share.
+ *
+ * Wrappers are generated from symbols.def.  Hand-written parts are named by kind:
+ * lead_NAME() is called for a path that may be ours, live_NAME() once the runtime is
+ * loaded, do_NAME() always.  They keep libc's conventions: -1 and errno.  Everything
+ * else here returns -errno.  Include next.h (generated) to call libc: next_NAME().
+ */
+#ifndef STANDIN_PRELOAD_H
+#define STANDIN_PRELOAD_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <glob.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <termios.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "core/fdtable.h"
+#include "inject/preload/path.h"
+#include "inject/runtime.h"
+
+#define EXPORT      __attribute__((visibility("default")))
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+typedef int scandir_filter(const struct dirent *entry);
+typedef int scandir_compare(const struct dirent **a, const struct dirent **b);
+typedef int glob_error(const char *path, int error);
+typedef int ftw_visit(const char *path, const struct stat *st, int type);
+typedef int nftw_visit(const char *path, const struct stat *st, int type, struct FTW *place);
+
+/* ---- start.c: libc behind us, and the runtime ---- */
+
+struct next_symbol {
+	const char *name;
+	void **pointer; /* &next_NAME */
+	void *absent;   /* what it becomes if nobody has the symbol */
+};
+extern const struct next_symbol next_symbols[];
+void resolve_next(void);
+
+extern const struct runtime *_Atomic runtime;
+
+/* The runtime, or NULL while this process has opened no stood-in device. */
+static inline const struct runtime *live(void)
+{
+	return atomic_load_explicit(&runtime, memory_order_acquire);
+}
+
+/* Loads it if need be.  NULL: it cannot be; the reason has been said. */
+const struct runtime *activate(void);
+/* Around a fork: nobody is in the middle of activating. */
+void activation_lock(void);
+void activation_unlock(void);
+void activation_forked(void);
+
+/* libc's convention from the kernel's. */
+static inline long result(long value)
+{
+	if (unlikely((unsigned long)value >= (unsigned long)-4095L)) {
+		errno = (int)-value;
+		return -1;
+	}
+	return value;
+}
+
+/* ---- descriptors.c ---- */
+
+bool fd_ours_slow(const struct runtime *rt, int fd);
+
+/* Whether fd is stood in for. */
+static inline bool fd_ours(int fd)
+{
+	const struct runtime *rt = live();
+
+	if (likely(!rt))
+		return false;
+	if (likely((unsigned)fd < rt->n_slots &&
+	           atomic_load_explicit(&rt->slots[fd], memory_order_relaxed) == FD_FOREIGN))
+		return false;
+	return fd_ours_slow(rt, fd);
+}
+
+/* The runtime's own: does not exist for the client. */
+static inline bool fd_hidden(const struct runtime *rt, int fd)
+{
+	return (unsigned)fd < rt->n_slots &&
+	       atomic_load_explicit(&rt->slots[fd], memory_order_relaxed) == FD_PRIVATE;
+}
+
+/* `fd` has just been made by libc, so what the table says of the number is out of date. */
+int fd_fresh(int fd);
+
+ssize_t vector_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
+                    off_t offset);
+ssize_t vector_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
+                     off_t offset);
+ssize_t vector2_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
+                     off_t offset, int flags);
+ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
+                      off_t offset, int flags);
+
+/* ---- redirect.c ---- */
+
+#define ROOT_MAX 512 /* bytes of "$STANDIN_DIRECTORY/root" with its end */
+
+/* The tree; root_length is 0 when there is none and the library is inert, -1 before start. */
+extern char root[ROOT_MAX];
+extern int root_length;
+void root_start(void);
+
+enum cwd { CWD_UNKNOWN, CWD_OUTSIDE, CWD_TREE, CWD_VARIES };
+extern _Atomic int cwd_state;
+
+bool suspect_slow(int dirfd, const char *path);
+
+/*
+ * Whether the path may be ours; false costs some ns.  An address that no pointer can
+ * have goes to the kernel, which says EFAULT.
+ */
+static inline bool suspect(int dirfd, const char *path)
+{
+	if (root_length == 0 || (uintptr_t)path - 4096 >= (1UL << 47) - 8192)
+		return false;
+	return suspect_slow(dirfd, path);
+}
+
+/* Where a path leads. */
+struct led {
+	const char *path; /* what to give to the kernel: the original, or `text` */
+	bool tree;        /* covered by a prefix; `path` is inside the root */
+	bool device;      /* and below /dev: may be a device node */
+	char real[ROOT_MAX + PATH_MAX]; /* backs `path` */
+	char virtual[PATH_MAX];         /* if tree: the client's name for it, normal */
+};
+
+void lead(int dirfd, const char *path, struct led *l);
+/* The same for the path that is the client's own view of `path`, which is absolute. */
+static inline size_t root_size(void)
+{
+	return root_length > 0 ? (size_t)root_length : 0;
+}
+/* In-place for a string: takes the root away. */
+void unroot(char *text);
+/*
+ * If `l` is a link in the tree that names the very path that led to it, it stands for an
+ * entry of the real machine: then true, and l->path is that.
+ */
+bool lead_through(struct led *l);
+
+/* Takes note that a descriptor or stream of a directory in the tree may exist. */
+extern _Atomic bool tree_opened;
+
+/* ---- stat.c ---- */
+
+/* Shows a device node of the tree as one. */
+void show_stat(const struct led *l, struct stat *st);
+
+/* ---- open.c ---- */
+
+/*
+ * Opens what stands behind `l`, if it is a device node: true, and *ret_fd is a
+ * descriptor or -errno.
+ */
+bool open_device(struct led *l, int flags, int *ret_fd);
+
+/* ---- entry points from assembly (x86_64/preload.S) ---- */
+
+#define SYSCALL_ROUTES 512
+extern const unsigned char syscall_routes[SYSCALL_ROUTES];
+long syscall_routed(long number, long a, long b, long c, long d, long e, long f);
+extern void *next_syscall, *next_vfork;
+pid_t fork_for_vfork(void);
+
+#endif

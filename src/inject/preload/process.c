@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * New processes.  A fork tells the runtime, which has locks, threads and files that do
+ * not pass on.  vfork, whose child would run the runtime on our memory, is fork once
+ * the runtime is loaded (x86_64/preload.S).  daemon and forkpty fork inside libc, so they
+ * are done here then.
+ */
+#include <stdlib.h>
+
+#include "next.h"
+
+static pid_t forked(const struct runtime *rt, pid_t child)
+{
+	int saved = errno;
+
+	if (child == 0)
+		rt->fork_child();
+	else
+		rt->fork_parent(child);
+	errno = saved;
+	return child;
+}
+
+pid_t do_fork(void)
+{
+	const struct runtime *rt;
+	pid_t child;
+	int saved;
+
+	activation_lock();
+	rt = live();
+	if (rt)
+		rt->fork_prepare();
+	child = next_fork();
+	saved = errno;
+	if (child == 0)
+		activation_forked();
+	else
+		activation_unlock();
+	errno = saved;
+	return rt ? forked(rt, child) : child;
+}
+
+/* May be called in a signal handler: takes no lock of ours. */
+pid_t live__Fork(void)
+{
+	const struct runtime *rt = live();
+	pid_t child;
+
+	rt->fork_prepare();
+	child = next__Fork();
+	if (child == 0)
+		activation_forked();
+	return forked(rt, child);
+}
+
+pid_t fork_for_vfork(void)
+{
+	return do_fork();
+}
+
+int live_daemon(int nochdir, int noclose)
+{
+	int fd;
+
+	switch (do_fork()) {
+	case -1:
+		return -1;
+	case 0:
+		break;
+	default:
+		_exit(0);
+	}
+	if (setsid() < 0)
+		return -1;
+	if (!nochdir)
+		do_chdir("/");
+	if (noclose)
+		return 0;
+	fd = next_open("/dev/null", O_RDWR, 0);
+	if (fd < 0)
+		return -1;
+	for (int i = 0; i < 3; i++)
+		live_dup2(fd, i);
+	if (fd > 2)
+		live_close(fd);
+	return 0;
+}
+
+/* From <pty.h> and <utmp.h>. */
+int openpty(int *master, int *slave, char *name, const struct termios *termios,
+            const struct winsize *size);
+int login_tty(int fd);
+
+pid_t live_forkpty(int *master, char *name, const struct termios *termios,
+                   const struct winsize *size)
+{
+	int outer, inner;
+	pid_t child;
+
+	if (openpty(&outer, &inner, name, termios, size) < 0)
+		return -1;
+	child = do_fork();
+	if (child < 0) {
+		next_close(outer);
+		next_close(inner);
+		return -1;
+	}
+	if (child == 0) {
+		next_close(outer);
+		if (login_tty(inner) < 0)
+			_exit(1);
+		return 0;
+	}
+	*master = outer;
+	next_close(inner);
+	return child;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How the library starts, and how it starts the runtime.
+ *
+ * At load time nothing happens but that the functions behind our wrappers are looked up.
+ * Libraries that came after us in the list may be initialised before us, so each pointer
+ * begins at a function that does this first.
+ *
+ * The runtime is loaded once, from our own directory, by the first open of a device.
+ * The lock around that is held over fork, so a child never has half of it.
+ */
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "inject/x86_64/raw.h"
+#include "next.h"
+
+const struct runtime *_Atomic runtime;
+void *next_syscall, *next_vfork;
+
+/*
+ * dlsym(RTLD_NEXT) goes by the address that it returns to, which has to be in this
+ * library: not a tail call.
+ */
+static __attribute__((noinline)) void *next_lookup(const char *name)
+{
+	void *volatile found = dlsym(RTLD_NEXT, name);
+
+	return found;
+}
+
+void resolve_next(void)
+{
+	for (unsigned i = 0; i < NEXT_COUNT; i++) {
+		const struct next_symbol *s = &next_symbols[i];
+		void *found = next_lookup(s->name);
+
+		__atomic_store_n(s->pointer, found ? found : s->absent, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&next_syscall, next_lookup("syscall"), __ATOMIC_RELEASE);
+	__atomic_store_n(&next_vfork, next_lookup("vfork"), __ATOMIC_RELEASE);
+}
+
+static __attribute__((constructor)) void start(void)
+{
+	if (root_length < 0)
+		root_start();
+	if (!next_syscall)
+		resolve_next();
+}
+
+/* ---- the runtime ---- */
+
+static pthread_mutex_t activating = PTHREAD_MUTEX_INITIALIZER;
+static __thread bool inside __attribute__((tls_model("initial-exec")));
+
+void activation_lock(void)
+{
+	if (!inside)
+		pthread_mutex_lock(&activating);
+}
+
+void activation_unlock(void)
+{
+	if (!inside)
+		pthread_mutex_unlock(&activating);
+}
+
+void activation_forked(void)
+{
+	activating = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+/* The one message of this library: a device is there but cannot work. */
+static void complain(const char *what, const char *why)
+{
+	const char *parts[] = { "standin: ", what, ": ", why ? why : "unknown error", "\n" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		raw3(SYS_write, STDERR_FILENO, parts[i], strlen(parts[i]));
+}
+
+#define RUNTIME_FILE "libstandin-runtime.so"
+
+static const struct runtime *load(void)
+{
+	struct runtime_host host = { .version = RUNTIME_VERSION };
+	char path[PATH_MAX], directory[ROOT_MAX];
+	const struct runtime *rt;
+	runtime_entry_fn *entry;
+	const char *slash;
+	void *library;
+	Dl_info self;
+
+	if (!dladdr((void *)load, &self) || !(slash = strrchr(self.dli_fname, '/')) ||
+	    (size_t)(slash - self.dli_fname) + sizeof("/" RUNTIME_FILE) > sizeof(path)) {
+		complain(RUNTIME_FILE, "cannot tell where it is");
+		return NULL;
+	}
+	memcpy(path, self.dli_fname, (size_t)(slash - self.dli_fname) + 1);
+	strcpy(path + (slash - self.dli_fname) + 1, RUNTIME_FILE);
+	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!library) {
+		complain("cannot load the runtime", dlerror());
+		return NULL;
+	}
+	entry = (runtime_entry_fn *)dlsym(library, RUNTIME_ENTRY);
+	if (!entry) {
+		complain(path, "has no " RUNTIME_ENTRY);
+		return NULL;
+	}
+	memcpy(directory, root, root_size() - strlen("/root"));
+	directory[root_size() - strlen("/root")] = '\0';
+	host.directory = directory;
+	rt = entry(&host);
+	if (rt && rt->version != RUNTIME_VERSION) {
+		complain(path, "is of another version");
+		return NULL;
+	}
+	return rt;
+}
+
+const struct runtime *activate(void)
+{
+	static bool tried;
+	const struct runtime *rt = live();
+	int saved = errno;
+
+	if (rt || inside || root_size() == 0)
+		return rt;
+	pthread_mutex_lock(&activating);
+	rt = live();
+	if (!rt && !tried) {
+		tried = true;
+		inside = true;
+		rt = load();
+		inside = false;
+		atomic_store_explicit(&runtime, rt, memory_order_release);
+	}
+	pthread_mutex_unlock(&activating);
+	errno = saved;
+	return rt;
+}
