@@ -44,14 +44,14 @@ int fd_fresh(int fd)
 /* Copies what may be a bad pointer. */
 static bool fetch(void *to, const void *from, size_t size)
 {
-	struct iovec local = { to, size }, remote = { (void *)from, size };
+	struct iovec local = {to, size}, remote = {(void *)from, size};
 
 	return raw_syscall(SYS_process_vm_readv, raw1(SYS_getpid, 0), (long)&local, 1,
-	                   (long)&remote, 1, 0) == (long)size;
+			   (long)&remote, 1, 0) == (long)size;
 }
 
 static ssize_t vector(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                      off_t offset, bool writes)
+		      off_t offset, bool writes)
 {
 	struct iovec part;
 	ssize_t done = 0, n;
@@ -71,10 +71,10 @@ static ssize_t vector(const struct runtime *rt, int fd, const struct iovec *iov,
 			return done ? done : -EFAULT;
 		if (offset < 0)
 			n = writes ? rt->write(fd, part.iov_base, part.iov_len)
-			           : rt->read(fd, part.iov_base, part.iov_len);
+				   : rt->read(fd, part.iov_base, part.iov_len);
 		else
 			n = writes ? rt->pwrite(fd, part.iov_base, part.iov_len, offset + done)
-			           : rt->pread(fd, part.iov_base, part.iov_len, offset + done);
+				   : rt->pread(fd, part.iov_base, part.iov_len, offset + done);
 		if (n < 0)
 			return done ? done : n;
 		done += n;
@@ -85,20 +85,20 @@ static ssize_t vector(const struct runtime *rt, int fd, const struct iovec *iov,
 }
 
 ssize_t vector_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                    off_t offset)
+		    off_t offset)
 {
 	return vector(rt, fd, iov, count, offset, false);
 }
 
 ssize_t vector_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                     off_t offset)
+		     off_t offset)
 {
 	return vector(rt, fd, iov, count, offset, true);
 }
 
 /* A file without an iterator takes no flag but RWF_HIPRI (fs/read_write.c). */
 static ssize_t vector2(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                       off_t offset, int flags, bool writes)
+		       off_t offset, int flags, bool writes)
 {
 	if (flags & ~RWF_HIPRI)
 		return -EOPNOTSUPP;
@@ -108,32 +108,32 @@ static ssize_t vector2(const struct runtime *rt, int fd, const struct iovec *iov
 }
 
 ssize_t vector2_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                     off_t offset, int flags)
+		     off_t offset, int flags)
 {
 	return vector2(rt, fd, iov, count, offset, flags, false);
 }
 
 ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                      off_t offset, int flags)
+		      off_t offset, int flags)
 {
 	return vector2(rt, fd, iov, count, offset, flags, true);
 }
 
-long syscall_preadv2(int fd, const struct iovec *iov, int count, off_t offset,
-                     unsigned long high, int flags)
+long syscall_preadv2(int fd, const struct iovec *iov, int count, off_t offset, unsigned long high,
+		     int flags)
 {
 	if (!fd_ours(fd))
-		return result(raw_syscall(SYS_preadv2, fd, (long)iov, count, offset, (long)high,
-		                          flags));
+		return result(
+			raw_syscall(SYS_preadv2, fd, (long)iov, count, offset, (long)high, flags));
 	return result(vector2_read(live(), fd, iov, count, offset, flags));
 }
 
-long syscall_pwritev2(int fd, const struct iovec *iov, int count, off_t offset,
-                      unsigned long high, int flags)
+long syscall_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, unsigned long high,
+		      int flags)
 {
 	if (!fd_ours(fd))
-		return result(raw_syscall(SYS_pwritev2, fd, (long)iov, count, offset, (long)high,
-		                          flags));
+		return result(
+			raw_syscall(SYS_pwritev2, fd, (long)iov, count, offset, (long)high, flags));
 	return result(vector2_write(live(), fd, iov, count, offset, flags));
 }
 
@@ -290,7 +290,7 @@ ssize_t live_recvmsg(int fd, struct msghdr *message, int flags)
 }
 
 int live_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
-                  struct timespec *timeout)
+		  struct timespec *timeout)
 {
 	int ret = next_recvmmsg(fd, messages, count, flags, timeout);
 

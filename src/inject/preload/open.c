@@ -71,16 +71,16 @@ static bool open_led(int dirfd, const char *path, int *flags, struct led *l, int
 	return false;
 }
 
-#define OPEN(dirfd, path, flags, call)                                                             \
-	({                                                                                         \
-		struct led l;                                                                      \
-		int fd;                                                                            \
-                                                                                                   \
-		if (!open_led(dirfd, path, &flags, &l, &fd)) {                                     \
-			path = l.path;                                                             \
-			fd = fd_fresh(call);                                                       \
-		}                                                                                  \
-		fd;                                                                                \
+#define OPEN(dirfd, path, flags, call)                         \
+	({                                                     \
+		struct led l;                                  \
+		int fd;                                        \
+                                                               \
+		if (!open_led(dirfd, path, &flags, &l, &fd)) { \
+			path = l.path;                         \
+			fd = fd_fresh(call);                   \
+		}                                              \
+		fd;                                            \
 	})
 
 static __attribute__((noinline)) int lead_open(const char *path, int flags, mode_t mode)
@@ -96,7 +96,7 @@ int do_open(const char *path, int flags, mode_t mode)
 }
 
 static __attribute__((noinline)) int lead_openat(int dirfd, const char *path, int flags,
-                                                 mode_t mode)
+						 mode_t mode)
 {
 	return OPEN(dirfd, path, flags, next_openat(dirfd, path, flags, mode));
 }
@@ -127,7 +127,7 @@ int do___open_2(const char *path, int flags)
 int do___openat_2(int dirfd, const char *path, int flags)
 {
 	return needs_mode(flags) ? next___openat_2(dirfd, path, flags)
-	                         : do_openat(dirfd, path, flags, 0);
+				 : do_openat(dirfd, path, flags, 0);
 }
 
 /* struct open_how, which older headers lack: the beginning of it. */

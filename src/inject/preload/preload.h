@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/select.h>
@@ -99,7 +100,7 @@ static inline bool fd_ours(int fd)
 	if (likely(!rt))
 		return false;
 	if (likely((unsigned)fd < rt->n_slots &&
-	           atomic_load_explicit(&rt->slots[fd], memory_order_relaxed) == FD_FOREIGN))
+		   atomic_load_explicit(&rt->slots[fd], memory_order_relaxed) == FD_FOREIGN))
 		return false;
 	return fd_ours_slow(rt, fd);
 }
@@ -115,13 +116,13 @@ static inline bool fd_hidden(const struct runtime *rt, int fd)
 int fd_fresh(int fd);
 
 ssize_t vector_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                    off_t offset);
+		    off_t offset);
 ssize_t vector_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                     off_t offset);
+		     off_t offset);
 ssize_t vector2_read(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                     off_t offset, int flags);
+		     off_t offset, int flags);
 ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
-                      off_t offset, int flags);
+		      off_t offset, int flags);
 
 /* ---- redirect.c ---- */
 
@@ -150,9 +151,9 @@ static inline bool suspect(int dirfd, const char *path)
 
 /* Where a path leads. */
 struct led {
-	const char *path; /* what to give to the kernel: the original, or `text` */
-	bool tree;        /* covered by a prefix; `path` is inside the root */
-	bool device;      /* and below /dev: may be a device node */
+	const char *path;               /* what to give to the kernel: the original, or `text` */
+	bool tree;                      /* covered by a prefix; `path` is inside the root */
+	bool device;                    /* and below /dev: may be a device node */
 	char real[ROOT_MAX + PATH_MAX]; /* backs `path` */
 	char virtual[PATH_MAX];         /* if tree: the client's name for it, normal */
 };

@@ -89,11 +89,11 @@ int live_daemon(int nochdir, int noclose)
 
 /* From <pty.h> and <utmp.h>. */
 int openpty(int *master, int *slave, char *name, const struct termios *termios,
-            const struct winsize *size);
+	    const struct winsize *size);
 int login_tty(int fd);
 
 pid_t live_forkpty(int *master, char *name, const struct termios *termios,
-                   const struct winsize *size)
+		   const struct winsize *size)
 {
 	int outer, inner;
 	pid_t child;

@@ -143,7 +143,7 @@ enum resolved { RESOLVED, RESOLVED_NOWHERE, RESOLVED_UNFIT };
 
 /* Walks `path` from `base`. */
 static enum resolved resolve(const char *base, const char *path, char virtual[PATH_MAX],
-                             bool *crossed)
+			     bool *crossed)
 {
 	size_t length;
 

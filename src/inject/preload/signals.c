@@ -14,7 +14,7 @@
 #include "inject/x86_64/raw.h"
 #include "next.h"
 
-static const int kept[] = { SIGSEGV, SIGBUS, SIGSYS };
+static const int kept[] = {SIGSEGV, SIGBUS, SIGSYS};
 #define N_KEPT (sizeof(kept) / sizeof(kept[0]))
 
 /* Which of them the client's sa_mask of each signal has: bit i for kept[i]. */
@@ -161,7 +161,7 @@ int live_pthread_attr_setsigmask_np(pthread_attr_t *attributes, const sigset_t *
 }
 
 int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-               const sigset_t *set)
+	       const sigset_t *set)
 {
 	sigset_t copy;
 
@@ -169,15 +169,15 @@ int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 }
 
 int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-                     const sigset_t *set, size_t room)
+		     const sigset_t *set, size_t room)
 {
 	sigset_t copy;
 
 	return next___ppoll_chk(fds, count, timeout, mask_for_wait(set, &copy), room);
 }
 
-int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error,
-                 const struct timespec *timeout, const sigset_t *set)
+int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error, const struct timespec *timeout,
+		 const sigset_t *set)
 {
 	sigset_t copy;
 
@@ -185,15 +185,15 @@ int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error,
 }
 
 int live_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
-                     const sigset_t *set)
+		     const sigset_t *set)
 {
 	sigset_t copy;
 
 	return next_epoll_pwait(fd, events, count, timeout, mask_for_wait(set, &copy));
 }
 
-int live_epoll_pwait2(int fd, struct epoll_event *events, int count,
-                      const struct timespec *timeout, const sigset_t *set)
+int live_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *timeout,
+		      const sigset_t *set)
 {
 	sigset_t copy;
 

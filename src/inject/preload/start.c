@@ -75,7 +75,7 @@ void activation_forked(void)
 /* The one message of this library: a device is there but cannot work. */
 static void complain(const char *what, const char *why)
 {
-	const char *parts[] = { "standin: ", what, ": ", why ? why : "unknown error", "\n" };
+	const char *parts[] = {"standin: ", what, ": ", why ? why : "unknown error", "\n"};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		raw3(SYS_write, STDERR_FILENO, parts[i], strlen(parts[i]));
@@ -85,7 +85,7 @@ static void complain(const char *what, const char *why)
 
 static const struct runtime *load(void)
 {
-	struct runtime_host host = { .version = RUNTIME_VERSION };
+	struct runtime_host host = {.version = RUNTIME_VERSION};
 	char path[PATH_MAX], directory[ROOT_MAX];
 	const struct runtime *rt;
 	runtime_entry_fn *entry;

@@ -80,7 +80,7 @@ static bool means_ours(int fd, const char *path, int flags, uint32_t *ret_rdev)
 }
 
 static __attribute__((noinline)) int lead_fstatat(int dirfd, const char *path, struct stat *st,
-                                                  int flags)
+						  int flags)
 {
 	struct led l;
 	int ret;
@@ -138,11 +138,11 @@ int lead___lxstat(int version, const char *path, struct stat *st)
 int do___fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags)
 {
 	return version == STAT_VERSION ? do_fstatat(dirfd, path, st, flags)
-	                               : next___fxstatat(version, dirfd, path, st, flags);
+				       : next___fxstatat(version, dirfd, path, st, flags);
 }
 
 static __attribute__((noinline)) int lead_statx(int dirfd, const char *path, int flags,
-                                                unsigned mask, struct statx *st)
+						unsigned mask, struct statx *st)
 {
 	struct led l;
 	int ret;

@@ -22,7 +22,7 @@ DIR *lead_opendir(const char *path)
 }
 
 int lead_scandir(const char *path, struct dirent ***list, scandir_filter *filter,
-                 scandir_compare *compare)
+		 scandir_compare *compare)
 {
 	struct led l;
 
@@ -31,7 +31,7 @@ int lead_scandir(const char *path, struct dirent ***list, scandir_filter *filter
 }
 
 int lead_scandirat(int dirfd, const char *path, struct dirent ***list, scandir_filter *filter,
-                   scandir_compare *compare)
+		   scandir_compare *compare)
 {
 	struct led l;
 
@@ -128,7 +128,7 @@ static const char *walk_name(const char *path, char name[2 * PATH_MAX], int *ret
 
 static void walk_stat(const char *path, struct stat *st)
 {
-	struct led l = { .path = path, .tree = true, .device = walk.led->device };
+	struct led l = {.path = path, .tree = true, .device = walk.led->device};
 
 	show_stat(&l, st);
 }
@@ -173,7 +173,7 @@ int lead_ftw(const char *path, ftw_visit *visit, int depth)
 	lead(AT_FDCWD, path, &l);
 	if (!l.tree)
 		return next_ftw(l.path, visit, depth);
-	walk = (struct walk){ .led = &l, .ftw = visit, .given = path };
+	walk = (struct walk){.led = &l, .ftw = visit, .given = path};
 	ret = next_ftw(l.path, visit_ftw, depth);
 	walk = outer;
 	return ret;
@@ -188,7 +188,7 @@ int lead_nftw(const char *path, nftw_visit *visit, int depth, int flags)
 	lead(AT_FDCWD, path, &l);
 	if (!l.tree)
 		return next_nftw(l.path, visit, depth, flags);
-	walk = (struct walk){ .led = &l, .nftw = visit, .given = path };
+	walk = (struct walk){.led = &l, .nftw = visit, .given = path};
 	ret = next_nftw(l.path, visit_nftw, depth, flags);
 	walk = outer;
 	return ret;

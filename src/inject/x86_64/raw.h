@@ -14,9 +14,9 @@ static inline long raw_syscall(long number, long a, long b, long c, long d, long
 	long ret;
 
 	__asm__ volatile("syscall"
-	                 : "=a"(ret)
-	                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-	                 : "rcx", "r11", "memory");
+			 : "=a"(ret)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 	return ret;
 }
 
