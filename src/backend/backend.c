@@ -11,6 +11,9 @@
 #include "backend/backend_private.h"
 #include "core/fault.h"
 
+FAULT_POINTS(backend_points, "backend.read", "backend.write", "backend.flush", "backend.discard",
+             "backend.zero")
+
 #define MEMORY_SIZE     (64u << 20)
 #define MEMORY_SIZE_MAX ((uint64_t)1 << 43) /* what fits into an address space with room left */
 

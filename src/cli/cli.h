@@ -24,8 +24,7 @@ int help_print(const char *command);
 /* "standin: ...\n" on standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, with where to read more; returns EXIT_USAGE. */
-int usage_error(const char *command, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /*
  * What getopt_long() found wrong, as one line of ours: call with its result ('?' or ':')
  * and the word it stood at.  Returns EXIT_USAGE.

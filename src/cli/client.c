@@ -28,7 +28,7 @@
 
 /* Left alone: what can't be caught, job control, and faults of our own. */
 static const int not_forwarded[] = {SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT, SIGSEGV,
-                                    SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
+				    SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS,  SIGABRT};
 
 struct inherited {
 	sigset_t mask;
@@ -48,7 +48,7 @@ static void take_signals(struct inherited *inherited, sigset_t *taken)
 }
 
 __attribute__((noreturn)) static void become(char **argv, const struct inherited *inherited,
-                                             int report)
+					     int report)
 {
 	int error;
 
@@ -158,8 +158,8 @@ int client_run(char **argv, void (*started)(void))
 	if (n == sizeof(error)) {
 		waitpid(client, NULL, 0);
 		complain("%s: %s", argv[0],
-		         error == ENOENT && !strchr(argv[0], '/') ? "command not found"
-		                                                  : strerror(error));
+			 error == ENOENT && !strchr(argv[0], '/') ? "command not found"
+								  : strerror(error));
 		return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	}
 	if (started)

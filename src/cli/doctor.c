@@ -34,7 +34,7 @@
 static bool all_needed_works = true;
 
 __attribute__((format(printf, 3, 4))) static void found(const char *mark, const char *what,
-                                                        const char *format, ...)
+							const char *format, ...)
 {
 	va_list args;
 
@@ -47,10 +47,10 @@ __attribute__((format(printf, 3, 4))) static void found(const char *mark, const 
 
 #define works(what, ...) found("ok", what, __VA_ARGS__)
 #define lost(what, ...)  found("--", what, __VA_ARGS__)
-#define broken(what, ...)                                                                          \
-	do {                                                                                       \
-		all_needed_works = false;                                                          \
-		found("no", what, __VA_ARGS__);                                                    \
+#define broken(what, ...)                       \
+	do {                                    \
+		all_needed_works = false;       \
+		found("no", what, __VA_ARGS__); \
 	} while (0)
 
 /* Maps it as the dynamic linker would: a noexec mount shows here. */
@@ -85,8 +85,10 @@ static void check_directory(void)
 	int result = private_create(&directory);
 
 	if (result < 0) {
-		broken("private directory", "can't be made in %s (%s): set XDG_RUNTIME_DIR to a "
-		       "directory of yours", private_base(), strerror(-result));
+		broken("private directory",
+		       "can't be made in %s (%s): set XDG_RUNTIME_DIR to a "
+		       "directory of yours",
+		       private_base(), strerror(-result));
 		return;
 	}
 	works("private directory", "in %.*s", (int)(strrchr(directory.path, '/') - directory.path),
@@ -135,7 +137,8 @@ static int try_trap(void)
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 		    syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0 ||
 		    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		            SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) < 0)
+			    SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+			    &program) < 0)
 			_exit(errno);
 		_exit(0);
 	}
@@ -151,8 +154,10 @@ static void check_seccomp(void)
 	if (error == 0)
 		works("seccomp trap", "system calls that do not go through libc are seen too");
 	else
-		lost("seccomp trap", "%s: ioctls of programs with system call instructions of "
-		     "their own (Go, liburing) are missed", strerror(error));
+		lost("seccomp trap",
+		     "%s: ioctls of programs with system call instructions of "
+		     "their own (Go, liburing) are missed",
+		     strerror(error));
 }
 
 static void check_io_uring(void)
@@ -202,7 +207,8 @@ static void check_process_vm(void)
 		waitpid(child, NULL, 0);
 	}
 	if (error)
-		lost("process_vm_readv", "%s: another process's memory can't be reached (sysctl "
+		lost("process_vm_readv",
+		     "%s: another process's memory can't be reached (sysctl "
 		     "kernel.yama.ptrace_scope, or the container's filter); nothing uses it yet",
 		     strerror(error));
 	else
@@ -242,14 +248,17 @@ static void describe(const char *name, const struct program *program)
 	works("program", "%s is dynamically linked", program->path);
 	if (program->shared_asan)
 		works("ASan", "as a shared library: 'standin run' adds verify_asan_link_order=0 to "
-		      "ASAN_OPTIONS; when a script starts the program, set it yourself");
+			      "ASAN_OPTIONS; when a script starts the program, set it yourself");
 	if (program->go)
-		works("Go", "made by the Go tool chain: it makes its system calls itself, see "
+		works("Go",
+		      "made by the Go tool chain: it makes its system calls itself, see "
 		      "seccomp trap above; opening a device needs libc (os.OpenFile does not)");
 	own = program_count_syscalls(program);
 	if (own)
-		works("system calls", "%zu places look like system call instructions of its own: "
-		      "seccomp trap is used", own);
+		works("system calls",
+		      "%zu places look like system call instructions of its own: "
+		      "seccomp trap is used",
+		      own);
 	else
 		works("system calls", "none of its own: all go through libc");
 }

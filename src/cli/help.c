@@ -14,7 +14,8 @@ static const char general[] =
 	"\n"
 	"  standin run [OPTION]... [--] PROGRAM [ARG]...   run PROGRAM with stood-in devices\n"
 	"  standin list [--devices] [--ioctls] [--faults]  what can be stood in for\n"
-	"  standin doctor [PROGRAM]                        what works on this machine, and why not\n"
+	"  standin doctor [PROGRAM]                        what works on this machine, and why "
+	"not\n"
 	"  standin help [COMMAND]\n"
 	"  standin --version\n";
 
@@ -36,14 +37,13 @@ static const char run[] =
 	"The exit status is PROGRAM's; 128+N if signal N killed it; 127 if it was not found, 126\n"
 	"if it can't be executed; 2 if the options are wrong, and then nothing was started.\n";
 
-static const char list[] =
-	"Usage: standin list [--devices] [--ioctls] [--faults]\n"
-	"\n"
-	"  --devices  device models and their keys\n"
-	"  --ioctls   every ioctl that is answered, by kind of file\n"
-	"  --faults   the names that --fault takes\n"
-	"\n"
-	"Without an option, all of them.\n";
+static const char list[] = "Usage: standin list [--devices] [--ioctls] [--faults]\n"
+			   "\n"
+			   "  --devices  device models and their keys\n"
+			   "  --ioctls   every ioctl that is answered, by kind of file\n"
+			   "  --faults   the names that --fault takes\n"
+			   "\n"
+			   "Without an option, all of them.\n";
 
 static const char doctor[] =
 	"Usage: standin doctor [PROGRAM]\n"

@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int try_path(const char *directory, const char *below, const char *name,
-                    char path[PATH_MAX])
+static int try_path(const char *directory, const char *below, const char *name, char path[PATH_MAX])
 {
 	char candidate[PATH_MAX];
 	int length = snprintf(candidate, sizeof(candidate), "%s%s/%s", directory, below, name);
@@ -26,7 +25,7 @@ static int try_path(const char *directory, const char *below, const char *name,
 int library_find(const char *name, char ret_path[PATH_MAX])
 {
 	static const char *const below[] = {"", "/src/inject", "/src/inject/preload",
-	                                    "/../" STANDIN_LIBRARY_SUBDIR};
+					    "/../" STANDIN_LIBRARY_SUBDIR};
 	char directory[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", directory, sizeof(directory) - 1);
 	char *slash;
@@ -50,8 +49,8 @@ void preload_list_remove(char *list, const char *name)
 	for (char *from = list; *from;) {
 		size_t length = strcspn(from, ": "), name_length = strlen(name);
 		bool named = length >= name_length &&
-		             memcmp(from + length - name_length, name, name_length) == 0 &&
-		             (length == name_length || from[length - name_length - 1] == '/');
+			     memcmp(from + length - name_length, name, name_length) == 0 &&
+			     (length == name_length || from[length - name_length - 1] == '/');
 
 		if (length && !named) {
 			if (to != list)

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "core/device.h"
+#include "core/fault.h"
 #include "core/ioctl.h"
 
 static void print_model(const struct standin_model *model, void *arg)
@@ -71,16 +72,25 @@ static void print_points(const struct ioctl_table *table, void *arg)
 		printf("  %s\n", table->rows[i].name);
 }
 
+static void print_point(const char *name, void *arg)
+{
+	printf("  %s\n", name);
+}
+
 static void list_faults(void)
 {
 	ioctl_table_each(print_points, NULL);
+	printf("devices and backends:\n");
+	fault_points_each(print_point, NULL);
 }
 
 int command_list(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"devices", no_argument, NULL, 'd'}, {"ioctls", no_argument, NULL, 'i'},
-		{"faults", no_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'},
+		{"devices", no_argument, NULL, 'd'},
+		{"ioctls", no_argument, NULL, 'i'},
+		{"faults", no_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	bool devices = false, ioctls = false, faults = false, all;
@@ -116,9 +126,8 @@ int command_list(int argc, char **argv)
 	if (ioctls || all)
 		list_ioctls();
 	if (all)
-		printf("\nFault points (--fault POINT:errno=NAME,...): every ioctl above by its "
-		       "name\n");
-	if (faults)
+		printf("\nFault points (--fault POINT:errno=NAME,...)\n\n");
+	if (faults || all)
 		list_faults();
 	return finish_output();
 }

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "core/fault.h"
+#include "core/ioctl.h"
 
 #define CONFIG_FILE_MAX (1024 * 1024)
 
@@ -83,6 +85,47 @@ static int directive(struct config *c, const char *word, const char *value)
 	complain("%s", error);
 	return EXIT_USAGE;
 }
+
+/* ---- fault points ---- */
+
+struct search {
+	const char *name;
+	size_t length;
+	bool found;
+};
+
+static void match_point(const char *name, void *arg)
+{
+	struct search *s = arg;
+
+	if (strlen(name) == s->length && memcmp(name, s->name, s->length) == 0)
+		s->found = true;
+}
+
+static void match_row(const struct ioctl_table *table, void *arg)
+{
+	for (size_t i = 0; i < table->n_rows; i++)
+		match_point(table->rows[i].name, arg);
+}
+
+/* A fault at a point that nobody ever reaches would only look like a success. */
+static int check_faults(const struct config *c)
+{
+	for (size_t f = 0; f < c->n_faults; f++) {
+		struct search s = {c->faults[f], strcspn(c->faults[f], ":"), false};
+
+		ioctl_table_each(match_row, &s);
+		fault_points_each(match_point, &s);
+		if (!s.found) {
+			complain("no fault point is named '%.*s' (standin list --faults)",
+				 (int)s.length, s.name);
+			return EXIT_USAGE;
+		}
+	}
+	return 0;
+}
+
+/* ---- paths ---- */
 
 static int absolute(char **path)
 {
@@ -188,7 +231,9 @@ int options_parse(int argc, char **argv, struct config *c, int *ret_first)
 		complain("%s", error);
 		return EXIT_USAGE;
 	}
-	result = absolute_paths(c);
+	result = check_faults(c);
+	if (result == 0)
+		result = absolute_paths(c);
 	if (result == 0)
 		result = prepare_trace(c);
 	if (result == 0)

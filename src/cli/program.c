@@ -78,7 +78,7 @@ static int find_in_path(const char *name, char path[PATH_MAX])
 
 		end = strchrnul(list, ':');
 		length = snprintf(path, PATH_MAX, "%.*s%s%s", (int)(end - list), list,
-		                  end == list ? "" : "/", name);
+				  end == list ? "" : "/", name);
 		if (length > 0 && length < PATH_MAX && access(path, X_OK) == 0)
 			return 0;
 	}
@@ -171,7 +171,7 @@ static bool names_asan(const char *library)
 }
 
 static void read_needed(const struct image *image, const Elf64_Phdr *dynamic,
-                        struct program *program)
+			struct program *program)
 {
 	const Elf64_Dyn *entry = (const Elf64_Dyn *)(image->bytes + dynamic->p_offset);
 	size_t n = dynamic->p_filesz / sizeof(*entry);
@@ -281,7 +281,8 @@ size_t program_count_syscalls(const struct program *program)
 		    !inside(&image, s->p_offset, s->p_filesz))
 			continue;
 		p = image.bytes + s->p_offset;
-		for (end = p + s->p_filesz; (p = memmem(p, (size_t)(end - p), "\x0f\x05", 2)); p += 2)
+		for (end = p + s->p_filesz; (p = memmem(p, (size_t)(end - p), "\x0f\x05", 2));
+		     p += 2)
 			count++;
 	}
 	image_close(&image);

@@ -10,14 +10,14 @@
 #include <stddef.h>
 
 struct program {
-	char path[PATH_MAX];     /* of the ELF file that will run: a script's interpreter */
-	bool script;             /* the program named is a script, run by `path` */
-	bool elf;                /* `path` is an ELF file; the rest is only valid then */
-	bool native;             /* 64-bit, for this processor */
-	bool dynamic;            /* has a dynamic linker, which reads LD_PRELOAD */
-	bool privileged;         /* gains rights by set-id or capabilities: LD_PRELOAD is ignored */
-	bool shared_asan;        /* needs an AddressSanitizer runtime as a shared library */
-	bool go;                 /* made by the Go tool chain */
+	char path[PATH_MAX]; /* of the ELF file that will run: a script's interpreter */
+	bool script;         /* the program named is a script, run by `path` */
+	bool elf;            /* `path` is an ELF file; the rest is only valid then */
+	bool native;         /* 64-bit, for this processor */
+	bool dynamic;        /* has a dynamic linker, which reads LD_PRELOAD */
+	bool privileged;     /* gains rights by set-id or capabilities: LD_PRELOAD is ignored */
+	bool shared_asan;    /* needs an AddressSanitizer runtime as a shared library */
+	bool go;             /* made by the Go tool chain */
 };
 
 /* Looks `name` up as execvp() does and reads it.  0 or -errno. */

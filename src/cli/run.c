@@ -136,8 +136,8 @@ static int set_environment(const struct private_directory *p, const struct progr
 	int result;
 
 	if (library_find(PRELOAD_LIBRARY, library) < 0) {
-		complain(PRELOAD_LIBRARY " was found neither beside this program nor in "
-		         STANDIN_LIBRARY_DIR);
+		complain(PRELOAD_LIBRARY
+			 " was found neither beside this program nor in " STANDIN_LIBRARY_DIR);
 		return EXIT_USAGE;
 	}
 	result = loadable_path(p, library);
@@ -173,7 +173,7 @@ int command_run(int argc, char **argv)
 	status = private_create(&directory);
 	if (status < 0) {
 		complain("can't make a private directory in %s: %s", private_base(),
-		         strerror(-status));
+			 strerror(-status));
 		config_finish(&c);
 		return EXIT_USAGE;
 	}

@@ -28,6 +28,21 @@ bool fault_enabled;
 static struct fault faults[FAULTS_MAX];
 static size_t n_faults;
 
+static const struct fault_points *all_points;
+
+void fault_points_register(struct fault_points *points)
+{
+	points->next = all_points;
+	all_points = points;
+}
+
+void fault_points_each(void (*each)(const char *name, void *arg), void *arg)
+{
+	for (const struct fault_points *p = all_points; p; p = p->next)
+		for (size_t i = 0; p->names[i]; i++)
+			each(p->names[i], arg);
+}
+
 static int errno_by_name(const char *name)
 {
 	for (int e = 1; e < 134; e++) {

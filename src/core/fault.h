@@ -20,6 +20,29 @@ extern bool fault_enabled;
 int fault_add(const char *spec, char *error, size_t error_size);
 void fault_clear(void);
 
+/*
+ * Points that are not ioctls make themselves known, so that they can be listed and a
+ * misspelt one be refused:
+ *
+ *	FAULT_POINTS(nvme_points, "nvme.read", "nvme.write")
+ */
+struct fault_points {
+	const char *const *names; /* ends with NULL */
+	const struct fault_points *next;
+};
+
+void fault_points_register(struct fault_points *points);
+/* Every registered name, and not the ioctls, which are found by ioctl_table_each(). */
+void fault_points_each(void (*each)(const char *name, void *arg), void *arg);
+
+#define FAULT_POINTS(variable, ...)                                                                \
+	static const char *const variable##_names[] = {__VA_ARGS__, NULL};                         \
+	static struct fault_points variable = {.names = variable##_names};                         \
+	__attribute__((constructor)) static void variable##_register(void)                         \
+	{                                                                                          \
+		fault_points_register(&variable);                                                  \
+	}
+
 int fault_check_slow(const char *point);
 /* 0, or the -errno to fail with. */
 static inline int fault_check(const char *point)

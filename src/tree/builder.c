@@ -37,7 +37,7 @@ static void fail(struct builder *b, const char *path, int error)
 		return;
 	b->result = -error;
 	snprintf(b->error, b->error_size, "can't make %.100s in the private tree: %s", path,
-	         strerror(error));
+		 strerror(error));
 }
 
 static int make_parents(const struct builder *b, const char *path)
@@ -94,7 +94,7 @@ void build_bytes(struct builder *b, const char *path, mode_t mode, const void *b
 }
 
 static void build_text_v(struct builder *b, const char *path, mode_t mode, const char *format,
-                         va_list args)
+			 va_list args)
 {
 	char text[2048];
 	int length = vsnprintf(text, sizeof(text), format, args);
@@ -115,7 +115,7 @@ void build_text(struct builder *b, const char *path, mode_t mode, const char *fo
 }
 
 void build_attribute(struct builder *b, const char *directory, const char *name, mode_t mode,
-                     const char *format, ...)
+		     const char *format, ...)
 {
 	char path[TREE_PATH_MAX];
 	va_list args;

@@ -17,8 +17,8 @@
 #define TREE_PATH_MAX 256
 
 struct builder {
-	int root;   /* descriptor */
-	int result; /* 0, or the -errno of the first failure */
+	int root;    /* descriptor */
+	int result;  /* 0, or the -errno of the first failure */
 	char *error; /* one line about it */
 	size_t error_size;
 };
@@ -35,7 +35,7 @@ void build_text(struct builder *b, const char *path, mode_t mode, const char *fo
 	__attribute__((format(printf, 4, 5)));
 /* The same, for a file `name` in `directory`. */
 void build_attribute(struct builder *b, const char *directory, const char *name, mode_t mode,
-                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+		     const char *format, ...) __attribute__((format(printf, 5, 6)));
 void build_link(struct builder *b, const char *path, const char *target);
 /*
  * A symbolic link to another place in the tree, spelled relatively as sysfs does:

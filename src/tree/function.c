@@ -16,10 +16,10 @@
 #include "tree/cpus.h"
 #include "tree/parts.h"
 
-#define MEMORY_WINDOW      0xc0000000ull /* up to the IOMMU's and the APIC's registers */
-#define MEMORY_WINDOW_END  0xfe000000ull
-#define MEMORY64_WINDOW    0x380000000000ull
-#define PORT_WINDOW        0x1000ull
+#define MEMORY_WINDOW     0xc0000000ull /* up to the IOMMU's and the APIC's registers */
+#define MEMORY_WINDOW_END 0xfe000000ull
+#define MEMORY64_WINDOW   0x380000000000ull
+#define PORT_WINDOW       0x1000ull
 
 /* include/linux/ioport.h, as the flags column of `resource` shows them. */
 #define RESOURCE_IO        0x00000100u
@@ -56,14 +56,15 @@ static uint64_t place_bar(struct windows *w, const struct standin_bar *bar)
 		return 0;
 	if (bar->flags & STANDIN_BAR_IO)
 		return take(&w->port, bar->size);
-	if ((bar->flags & STANDIN_BAR_MEM64) && align_up(w->memory, size) + size > MEMORY_WINDOW_END)
+	if ((bar->flags & STANDIN_BAR_MEM64) &&
+	    align_up(w->memory, size) + size > MEMORY_WINDOW_END)
 		return take(&w->memory64, size);
 	return take(&w->memory, size);
 }
 
 /* Devices get their addresses in the order of the instance. */
 static void place_bars(const struct instance *i, const struct standin_device *dev,
-                       uint64_t address[STANDIN_PCI_BARS])
+		       uint64_t address[STANDIN_PCI_BARS])
 {
 	struct windows w = {MEMORY_WINDOW, MEMORY64_WINDOW, PORT_WINDOW};
 
@@ -90,7 +91,7 @@ static unsigned resource_flags(const struct standin_bar *bar)
 }
 
 static void build_resource(struct builder *b, const char *path, const struct standin_pci *pci,
-                           const uint64_t *address, unsigned lines)
+			   const uint64_t *address, unsigned lines)
 {
 	char text[RESOURCE_LINES_BRIDGE * 64];
 	size_t length = 0;
@@ -99,12 +100,11 @@ static void build_resource(struct builder *b, const char *path, const struct sta
 		const struct standin_bar *bar = pci && i < STANDIN_PCI_BARS ? &pci->bar[i] : NULL;
 		bool present = bar && bar->size;
 
-		length += (size_t)snprintf(text + length, sizeof(text) - length,
-		                           "0x%016llx 0x%016llx 0x%016llx\n",
-		                           present ? (unsigned long long)address[i] : 0,
-		                           present ? (unsigned long long)(address[i] + bar->size - 1)
-		                                   : 0,
-		                           present ? (unsigned long long)resource_flags(bar) : 0);
+		length += (size_t)snprintf(
+			text + length, sizeof(text) - length, "0x%016llx 0x%016llx 0x%016llx\n",
+			present ? (unsigned long long)address[i] : 0,
+			present ? (unsigned long long)(address[i] + bar->size - 1) : 0,
+			present ? (unsigned long long)resource_flags(bar) : 0);
 	}
 	build_attribute(b, path, "resource", 0444, "%s", text);
 }
@@ -141,9 +141,9 @@ static void put_bars(uint8_t *config, const struct standin_pci *pci, const uint6
 
 static const char *speed_name(unsigned speed)
 {
-	static const char *const names[] = {"Unknown",      "2.5 GT/s PCIe",  "5.0 GT/s PCIe",
-	                                    "8.0 GT/s PCIe", "16.0 GT/s PCIe", "32.0 GT/s PCIe",
-	                                    "64.0 GT/s PCIe"};
+	static const char *const names[] = {"Unknown",       "2.5 GT/s PCIe",  "5.0 GT/s PCIe",
+					    "8.0 GT/s PCIe", "16.0 GT/s PCIe", "32.0 GT/s PCIe",
+					    "64.0 GT/s PCIe"};
 
 	return names[speed < sizeof(names) / sizeof(names[0]) ? speed : 0];
 }
@@ -165,7 +165,7 @@ static void build_link_state(struct builder *b, const char *path, const uint8_t 
 
 /* What a function and a bridge have in common; all is read from the configuration space. */
 static void build_common(struct builder *b, const char *path, const uint8_t *config, unsigned size,
-                         unsigned irq)
+			 unsigned irq)
 {
 	unsigned class_code = config[PCI_CLASS_PROG] | get16(config, PCI_CLASS_DEVICE) << 8;
 	char file[TREE_PATH_MAX];
@@ -200,31 +200,31 @@ struct identity {
 };
 
 static void build_identity(struct builder *b, const char *path, const struct identity *id,
-                           const char *driver)
+			   const char *driver)
 {
 	const char *slot_name = strrchr(path, '/') + 1;
 	char modalias[80];
 
 	snprintf(modalias, sizeof(modalias), "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X",
-	         id->vendor, id->device, id->subsystem_vendor, id->subsystem_device,
-	         id->class_code >> 16 & 0xff, id->class_code >> 8 & 0xff, id->class_code & 0xff);
+		 id->vendor, id->device, id->subsystem_vendor, id->subsystem_device,
+		 id->class_code >> 16 & 0xff, id->class_code >> 8 & 0xff, id->class_code & 0xff);
 	build_attribute(b, path, "subsystem_vendor", 0444, "0x%04x\n", id->subsystem_vendor);
 	build_attribute(b, path, "subsystem_device", 0444, "0x%04x\n", id->subsystem_device);
 	build_attribute(b, path, "modalias", 0444, "%s\n", modalias);
 	build_attribute(b, path, "uevent", 0644,
-	                "%s%s%sPCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\n"
-	                "PCI_SLOT_NAME=%s\nMODALIAS=%s\n",
-	                driver ? "DRIVER=" : "", driver ? driver : "", driver ? "\n" : "",
-	                id->class_code, id->vendor, id->device, id->subsystem_vendor,
-	                id->subsystem_device, slot_name, modalias);
+			"%s%s%sPCI_CLASS=%X\nPCI_ID=%04X:%04X\nPCI_SUBSYS_ID=%04X:%04X\n"
+			"PCI_SLOT_NAME=%s\nMODALIAS=%s\n",
+			driver ? "DRIVER=" : "", driver ? driver : "", driver ? "\n" : "",
+			id->class_code, id->vendor, id->device, id->subsystem_vendor,
+			id->subsystem_device, slot_name, modalias);
 }
 
 void build_function(struct builder *b, const char *path, const struct instance *i,
-                    const struct standin_device *dev)
+		    const struct standin_device *dev)
 {
 	const struct standin_pci *pci = &dev->pci;
 	const struct identity id = {pci->vendor, pci->device, pci->subsystem_vendor,
-	                            pci->subsystem_device, pci->class_code};
+				    pci->subsystem_device, pci->class_code};
 	uint64_t address[STANDIN_PCI_BARS] = {0};
 	uint8_t config[PCI_CONFIG_SIZE];
 	unsigned size = pci_build_config(pci, config);
@@ -242,7 +242,7 @@ void build_function(struct builder *b, const char *path, const struct instance *
 	if (pci->pcie || pci->power_management) {
 		build_attribute(b, path, "reset", 0200, "%s", "");
 		build_attribute(b, path, "reset_method", 0644, "%s\n",
-		                pci->pcie ? "flr bus" : "pm bus");
+				pci->pcie ? "flr bus" : "pm bus");
 	}
 
 	build_path(b, file, "%s/driver", path);

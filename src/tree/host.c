@@ -20,10 +20,14 @@
 #include "tree/prefixes.h"
 
 static const char *const shared[] = {
-	"sys/bus/pci",           "sys/bus/pci/devices",
-	"sys/bus/pci/drivers",   "sys/bus/pci/slots",
-	"sys/class/iommu",       "sys/devices/virtual/iommu",
-	"sys/kernel/iommu_groups", "sys/devices/pci0000:00",
+	"sys/bus/pci",
+	"sys/bus/pci/devices",
+	"sys/bus/pci/drivers",
+	"sys/bus/pci/slots",
+	"sys/class/iommu",
+	"sys/devices/virtual/iommu",
+	"sys/kernel/iommu_groups",
+	"sys/devices/pci0000:00",
 };
 
 static bool below_prefix(const char *path)

@@ -14,10 +14,10 @@ struct standin_device;
 void build_pci(struct builder *b, const struct instance *i);
 /* Where a function's directory is: "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0". */
 void pci_directory(struct builder *b, const struct instance *i, const struct standin_device *dev,
-                   char path[TREE_PATH_MAX]);
+		   char path[TREE_PATH_MAX]);
 /* One function's files (function.c). */
 void build_function(struct builder *b, const char *path, const struct instance *i,
-                    const struct standin_device *dev);
+		    const struct standin_device *dev);
 /* A PCI Express root port with one bus below it (function.c). */
 void build_root_port(struct builder *b, const char *path, unsigned bus);
 /* IOMMU, groups, modules and classes of VFIO (vfio.c). */

@@ -72,7 +72,7 @@ static unsigned port_number(const struct instance *i, size_t index)
 
 /* The n-th free place on bus 0: slots first, then further functions of the same slots. */
 static bool port_place(const struct instance *i, unsigned domain, unsigned n, unsigned *ret_slot,
-                       unsigned *ret_function)
+		       unsigned *ret_function)
 {
 	for (unsigned function = 0; function < FUNCTIONS; function++) {
 		for (unsigned slot = 1; slot < SLOTS; slot++) {
@@ -95,7 +95,7 @@ static void host_bridge(struct builder *b, char path[TREE_PATH_MAX], unsigned do
 }
 
 static void port_directory(struct builder *b, const struct instance *i, size_t index,
-                           char path[TREE_PATH_MAX])
+			   char path[TREE_PATH_MAX])
 {
 	const struct pci_address *a = &i->config->devices[index].address;
 	char bridge[TREE_PATH_MAX];
@@ -110,7 +110,7 @@ static void port_directory(struct builder *b, const struct instance *i, size_t i
 }
 
 void pci_directory(struct builder *b, const struct instance *i, const struct standin_device *dev,
-                   char path[TREE_PATH_MAX])
+		   char path[TREE_PATH_MAX])
 {
 	const struct pci_address *a = &dev->config->address;
 	char above[TREE_PATH_MAX];

@@ -21,7 +21,7 @@ static int realize_all(const struct instance *i, char *error, size_t error_size)
 
 		if (result < 0) {
 			snprintf(error, error_size, "device %s: %s", dev->config->model,
-			         dev->error[0] ? dev->error : strerror(-result));
+				 dev->error[0] ? dev->error : strerror(-result));
 			return result;
 		}
 	}

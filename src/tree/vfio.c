@@ -57,14 +57,14 @@ static void build_iommu(struct builder *b, const struct instance *i)
 }
 
 static void build_group(struct builder *b, const struct instance *i,
-                        const struct standin_device *dev)
+			const struct standin_device *dev)
 {
 	char path[TREE_PATH_MAX], link[TREE_PATH_MAX], directory[TREE_PATH_MAX];
 
 	build_path(b, path, "sys/kernel/iommu_groups/%u", dev->index);
 	build_attribute(b, path, "type", 0644, "DMA\n");
 	build_attribute(b, path, "reserved_regions", 0444,
-	                "0x00000000fee00000 0x00000000feefffff msi\n");
+			"0x00000000fee00000 0x00000000feefffff msi\n");
 	pci_directory(b, i, dev, directory);
 	build_path(b, link, "%.100s/devices/%s", path, dev->address);
 	build_relative_link(b, link, directory);
@@ -82,16 +82,16 @@ static void build_modules(struct builder *b, const struct config *c)
 	build_attribute(b, "sys/module/vfio_pci/parameters", "nointxmask", 0644, "N\n");
 	build_directory(b, "sys/module/vfio_pci/drivers");
 	build_relative_link(b, "sys/module/vfio_pci/drivers/pci:vfio-pci",
-	                    "sys/bus/pci/drivers/vfio-pci");
+			    "sys/bus/pci/drivers/vfio-pci");
 
 	build_attribute(b, "sys/module/vfio_iommu_type1", "version", 0444, "0.2\n");
 	build_attribute(b, "sys/module/vfio_iommu_type1", "uevent", 0200, "%s", "");
-	build_attribute(b, "sys/module/vfio_iommu_type1/parameters", "allow_unsafe_interrupts", 0644,
-	                "N\n");
+	build_attribute(b, "sys/module/vfio_iommu_type1/parameters", "allow_unsafe_interrupts",
+			0644, "N\n");
 	build_attribute(b, "sys/module/vfio_iommu_type1/parameters", "disable_hugepages", 0644,
-	                "N\n");
+			"N\n");
 	build_attribute(b, "sys/module/vfio_iommu_type1/parameters", "dma_entry_limit", 0644,
-	                "%u\n", c->settings.dma_entry_limit);
+			"%u\n", c->settings.dma_entry_limit);
 }
 
 /* sys/class/vfio/N, for every group that has a node. */
@@ -107,7 +107,7 @@ static void build_class_entry(const struct node *node, void *arg)
 	build_path(b, path, "sys/devices/virtual/vfio/%u", group);
 	build_attribute(b, path, "dev", 0444, "%u:%u\n", major(node->rdev), minor(node->rdev));
 	build_attribute(b, path, "uevent", 0644, "MAJOR=%u\nMINOR=%u\nDEVNAME=vfio/%u\n",
-	                major(node->rdev), minor(node->rdev), group);
+			major(node->rdev), minor(node->rdev), group);
 	build_path(b, link, "%.100s/subsystem", path);
 	build_relative_link(b, link, "sys/class/vfio");
 	build_path(b, link, "sys/class/vfio/%u", group);

@@ -20,7 +20,7 @@ if [ "${AS_USER:-0}" = 1 ]; then
         exit 77
     fi
     chown 65534:65534 "$work"
-    export HOME=$work
+    export HOME=$work PATH=/usr/local/bin:/usr/bin:/bin
     unset XDG_RUNTIME_DIR
     # The build may be below a directory that only root can enter: use a copy then.
     if ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$standin"; then
