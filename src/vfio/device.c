@@ -195,7 +195,10 @@ static void device_release(struct file *f)
 static long get_info(struct file *f, struct ioctl_call *call)
 {
 	struct vfio_device *v = f->priv;
-	struct vfio_device_info info = {0};
+	/* The structure of 7.3 is eight bytes longer than the first one: cap_offset and pad. */
+	struct {
+		uint32_t argsz, flags, num_regions, num_irqs, cap_offset, pad;
+	} info = {0};
 	uint32_t size;
 
 	memcpy(&info.argsz, call->data, sizeof(info.argsz));
@@ -215,7 +218,7 @@ static long get_region_info(struct file *f, struct ioctl_call *call)
 	struct caps caps = {0};
 
 	memcpy(&info, call->data, sizeof(info));
-	info.cap_offset = 0;
+	/* cap_offset goes back as it came where there are no capabilities. */
 	info.flags = 0;
 	info.size = 0;
 	switch (info.index) {
