@@ -165,6 +165,24 @@ void node_clear(void)
 	n_nodes = 0;
 }
 
+/* Whether a node would have to be a directory on the way to `path`. */
+static bool below_node(const char *path)
+{
+	char parent[NODE_PATH_MAX];
+	size_t length = strnlen(path, sizeof(parent));
+
+	if (length == sizeof(parent))
+		return false;
+	memcpy(parent, path, length + 1);
+	for (char *slash = strrchr(parent, '/'); slash && slash != parent;
+	     slash = strrchr(parent, '/')) {
+		*slash = 0;
+		if (node_find(parent))
+			return true;
+	}
+	return false;
+}
+
 int node_open(const char *path, int flags)
 {
 	const struct node *node = node_find(path);
@@ -172,7 +190,9 @@ int node_open(const char *path, int flags)
 	int fd, result;
 
 	if (!node)
-		return -ENOENT;
+		return below_node(path) ? -ENOTDIR : -ENOENT;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
 	f = file_allocate();
