@@ -145,20 +145,29 @@ DOOR ssize_t standin_pwrite(int fd, const void *buffer, size_t size, off_t offse
 	         : pwrite(fd, buffer, size, offset);
 }
 
+/* Without an offset, the placeholder's position is the file's. */
+static ssize_t access_position(struct file *f, int fd, void *buffer, size_t size, bool store)
+{
+	off_t offset = lseek(fd, 0, SEEK_CUR);
+	ssize_t result = access_file(f, buffer, size, offset < 0 ? 0 : offset, store);
+
+	if (result > 0)
+		lseek(fd, result, SEEK_CUR);
+	return result;
+}
+
 DOOR ssize_t standin_read(int fd, void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_file(f, buffer, size, lseek(fd, 0, SEEK_CUR), false)
-	         : read(fd, buffer, size);
+	return f ? access_position(f, fd, buffer, size, false) : read(fd, buffer, size);
 }
 
 DOOR ssize_t standin_write(int fd, const void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_file(f, (void *)buffer, size, lseek(fd, 0, SEEK_CUR), true)
-	         : write(fd, buffer, size);
+	return f ? access_position(f, fd, (void *)buffer, size, true) : write(fd, buffer, size);
 }
 
 DOOR void *standin_mmap(void *address, size_t size, int protection, int flags, int fd,
