@@ -175,6 +175,31 @@ static const char *capability_name(uint8_t id)
 	return "other";
 }
 
+/*
+ * Of PCI Express only what the kernel or the specification decides: most of the control
+ * bits are the device's own.
+ */
+static void express(unsigned offset)
+{
+	uint32_t before = get(offset + 8, 2), high, low;
+
+	say_text("pcie", "version %u, function level reset %u", get(offset + 2, 2) & 15,
+		 get(offset + 4, 4) >> 28 & 1);
+	what_sticks("pcie", offset, 8, 1);
+	what_sticks("pcie", offset, 8, 2);
+	what_sticks("pcie", offset, 8, 4);
+	config_write(device, offset + 8, 2, 0x7fff);
+	high = get(offset + 8, 2);
+	config_write(device, offset + 8, 2, 0);
+	low = get(offset + 8, 2);
+	say_text("pcie.control", "payload and request size %#x, phantom functions %#x",
+		 (high ^ low) & 0x70e0, (high ^ low) & 0x0200);
+	config_write(device, offset + 8, 2, before);
+	what_sticks("pcie.link capabilities", offset + 12, 4, 4);
+	what_sticks("pcie.slot and root", offset + 20, 16, 4);
+	what_sticks("pcie.capabilities 2", offset + 36, 4, 4);
+}
+
 static void capabilities(void)
 {
 	static const uint8_t order[] = {0x01, 0x05, 0x10, 0x11};
@@ -195,14 +220,12 @@ static void capabilities(void)
 		n++;
 		memset(taken + offset, 1, capability_size(order[i], offset));
 		if (order[i] == 0x10) {
-			/* Where a device sits decides much of it. */
-			say_text("pcie", "version %u, function level reset %u",
-				 get(offset + 2, 2) & 15, get(offset + 4, 4) >> 28 & 1);
-		} else {
-			for (unsigned at = 2; at < capability_size(order[i], offset); at++)
-				text_add(&t, "%02x ", get(offset + at, 1));
-			say_text(name, "%s", t.data);
+			express(offset);
+			continue;
 		}
+		for (unsigned at = 2; at < capability_size(order[i], offset); at++)
+			text_add(&t, "%02x ", get(offset + at, 1));
+		say_text(name, "%s", t.data);
 		what_sticks(name, offset, capability_size(order[i], offset), 1);
 		what_sticks(name, offset, capability_size(order[i], offset), 2);
 		what_sticks(name, offset, capability_size(order[i], offset), 4);
