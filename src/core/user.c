@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -20,9 +21,28 @@ __thread struct user_client user_client __attribute__((tls_model("initial-exec")
 
 static guarded_copy_fn *guarded_copy;
 
+static guarded_touch_fn *guarded_touch;
+
 void user_set_guarded_copy(guarded_copy_fn *copy)
 {
 	guarded_copy = copy;
+}
+
+void user_set_guarded_touch(guarded_touch_fn *touch)
+{
+	guarded_touch = touch;
+}
+
+int user_touch(const void *address, bool write)
+{
+	uintptr_t page = (uintptr_t)address & ~(uintptr_t)4095;
+	char byte;
+
+	if (!write || user_client.pid)
+		return copy_from_user(&byte, address, 1);
+	if (guarded_touch)
+		return guarded_touch((void *)(uintptr_t)address) ? -EFAULT : 0;
+	return host_syscall(SYS_madvise, page, 4096, MADV_POPULATE_WRITE) < 0 ? -EFAULT : 0;
 }
 
 static int copy_by_kernel(long number, pid_t pid, void *here, const void *there, size_t size)

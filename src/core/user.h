@@ -11,6 +11,7 @@
 #ifndef STANDIN_CORE_USER_H
 #define STANDIN_CORE_USER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,10 +44,22 @@ struct user_client {
 extern __thread struct user_client user_client __attribute__((tls_model("initial-exec")));
 
 /*
+ * Could the client's byte at `address` be read, and with `write` stored to?  0 or -EFAULT.
+ * Changes nothing, also against a concurrent store, but faults the page in.
+ */
+int user_touch(const void *address, bool write);
+
+/*
  * The guarded copy: returns the bytes NOT copied.  src/inject sets it when its SIGSEGV
  * handler is in place.  NULL until then.
  */
 typedef size_t guarded_copy_fn(void *to, const void *from, size_t size);
 void user_set_guarded_copy(guarded_copy_fn *copy);
+/*
+ * A guarded atomic store of what is there already to one byte: returns 0 if it could be
+ * done.  Set together with the guarded copy; without it, user_touch makes system calls.
+ */
+typedef size_t guarded_touch_fn(void *address);
+void user_set_guarded_touch(guarded_touch_fn *touch);
 
 #endif

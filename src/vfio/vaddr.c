@@ -4,8 +4,9 @@
  *
  * The kernel pins every page of a mapping, which faults them in.  Here nothing is pinned,
  * and to walk gigabytes would populate them for nothing, so the check depends on size:
- *  - up to TOUCH_MAX bytes, one byte of each page is read through the guarded copy: no
- *    system call, about 10 ns a page, and an unmapped or unreadable page is seen;
+ *  - up to TOUCH_MAX bytes, one byte of each page is touched under the guard of the fault
+ *    handler: no system call, some nanoseconds a page, and a page that is not there or
+ *    lacks the permission is seen;
  *  - above that, msync(MS_ASYNC), which does nothing on present kernels but walk the
  *    mappings and answer ENOMEM for a hole, and one byte of the first and last page.
  * Memory that a BAR mapping occupies isn't touched: reading registers has effects.
@@ -30,11 +31,9 @@
 
 static _Atomic uint64_t locked; /* bytes charged */
 
-static int touch(uint64_t address)
+static int touch(uint64_t address, bool write)
 {
-	char byte;
-
-	return copy_from_user(&byte, (const void *)address, 1);
+	return user_touch((const void *)address, write);
 }
 
 int vaddr_check(uint64_t vaddr, uint64_t size, bool write)
@@ -45,15 +44,17 @@ int vaddr_check(uint64_t vaddr, uint64_t size, bool write)
 		return -EFAULT;
 	if (!user_client.pid && mmio_any() && mmio_overlaps((const void *)vaddr, size))
 		return 0;
-	if (size <= TOUCH_MAX || user_client.pid) {
-		for (at = 0; at < size && at < TOUCH_MAX; at += VFIO_PAGE_SIZE)
-			if (touch(vaddr + at))
+	if (size <= TOUCH_MAX) {
+		for (at = 0; at < size; at += VFIO_PAGE_SIZE)
+			if (touch(vaddr + at, write))
 				return -EFAULT;
-		return touch(vaddr + size - 1);
+		return 0;
 	}
+	if (user_client.pid) /* another process: its ends are all that can be looked at */
+		return touch(vaddr, write) || touch(vaddr + size - 1, write) ? -EFAULT : 0;
 	if (host_syscall(SYS_msync, vaddr, size, MS_ASYNC) < 0)
 		return -EFAULT;
-	return touch(vaddr) || touch(vaddr + size - 1) ? -EFAULT : 0;
+	return touch(vaddr, write) || touch(vaddr + size - 1, write) ? -EFAULT : 0;
 }
 
 static bool may_lock_anything(void)
