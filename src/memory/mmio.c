@@ -125,9 +125,9 @@ static int page_protection(struct standin_device *dev, enum standin_page kind, i
 	case STANDIN_PAGE_DOORBELL:
 		if (doorbells_open(dev))
 			return asked;
-		return asked & (PROT_READ | PROT_WRITE) ? PROT_READ : PROT_NONE;
+		return asked != PROT_NONE ? PROT_READ : PROT_NONE;
 	case STANDIN_PAGE_SHADOW:
-		return asked & (PROT_READ | PROT_WRITE) ? PROT_READ : PROT_NONE;
+		return asked != PROT_NONE ? PROT_READ : PROT_NONE;
 	default:
 		return PROT_NONE;
 	}
