@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The entry of libstandin-runtime.so: starts the instance that `standin run` described,
+ * takes the fault signals, and hands the preload library its table of functions.
+ */
+#include "inject/runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mman.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/config.h"
+#include "core/fdtable.h"
+#include "core/file.h"
+#include "core/hostfd.h"
+#include "core/instance.h"
+#include "core/ioctl.h"
+#include "core/log.h"
+#include "core/syscall.h"
+#include "inject/segv.h"
+#include "inject/signals.h"
+#include "inject/sigsys.h"
+#include "memory/mmio.h"
+
+#define PAGE 4096u
+
+/* ---- calls on files ---- */
+
+static bool runtime_owns(int fd, uint32_t *ret_rdev)
+{
+	struct file *f = file_get(fd);
+
+	if (!f)
+		return false;
+	*ret_rdev = f->rdev;
+	file_put(f);
+	return true;
+}
+
+static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
+{
+	struct file *f = file_get(fd);
+	long result;
+
+	if (!f)
+		return host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
+	result = ioctl_dispatch(f, (unsigned int)command, arg);
+	file_put(f);
+	return result;
+}
+
+static ssize_t do_read(struct file *f, void *buffer, size_t size, off_t offset)
+{
+	if ((f->flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	return f->ops->read ? f->ops->read(f, buffer, size, offset) : -EINVAL;
+}
+
+static ssize_t do_write(struct file *f, const void *buffer, size_t size, off_t offset)
+{
+	if ((f->flags & O_ACCMODE) == O_RDONLY)
+		return -EBADF;
+	return f->ops->write ? f->ops->write(f, buffer, size, offset) : -EINVAL;
+}
+
+/* read(2) and write(2) go by the file position, which the placeholder keeps. */
+static ssize_t runtime_read(int fd, void *buffer, size_t size)
+{
+	struct file *f = file_get(fd);
+	off_t offset;
+	ssize_t n;
+
+	if (!f)
+		return host_read(fd, buffer, size);
+	offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
+	n = do_read(f, buffer, size, offset < 0 ? 0 : offset);
+	if (n > 0)
+		host_syscall(SYS_lseek, fd, n, SEEK_CUR);
+	file_put(f);
+	return n;
+}
+
+static ssize_t runtime_write(int fd, const void *buffer, size_t size)
+{
+	struct file *f = file_get(fd);
+	off_t offset;
+	ssize_t n;
+
+	if (!f)
+		return host_write(fd, buffer, size);
+	offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
+	n = do_write(f, buffer, size, offset < 0 ? 0 : offset);
+	if (n > 0)
+		host_syscall(SYS_lseek, fd, n, SEEK_CUR);
+	file_put(f);
+	return n;
+}
+
+static ssize_t runtime_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	struct file *f = file_get(fd);
+	ssize_t n;
+
+	if (!f)
+		return host_pread(fd, buffer, size, offset);
+	n = offset < 0 ? -EINVAL : do_read(f, buffer, size, offset);
+	file_put(f);
+	return n;
+}
+
+static ssize_t runtime_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+	struct file *f = file_get(fd);
+	ssize_t n;
+
+	if (!f)
+		return host_pwrite(fd, buffer, size, offset);
+	n = offset < 0 ? -EINVAL : do_write(f, buffer, size, offset);
+	file_put(f);
+	return n;
+}
+
+/* What mmap(2) checks before it asks the file (mm/mmap.c), in its order. */
+static int check_mmap(const struct file *f, const struct map_request *request)
+{
+	int accmode = f->flags & O_ACCMODE;
+
+	if (request->offset % PAGE || request->size == 0)
+		return -EINVAL;
+	if (request->size + PAGE - 1 < request->size)
+		return -ENOMEM;
+	if ((request->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) &&
+	    (uintptr_t)request->address % PAGE)
+		return -EINVAL;
+	switch (request->flags & MAP_TYPE) {
+	case MAP_SHARED:
+	case MAP_SHARED_VALIDATE:
+		if ((request->protection & PROT_WRITE) && accmode == O_RDONLY)
+			return -EACCES;
+		/* fall through */
+	case MAP_PRIVATE:
+		if (accmode == O_WRONLY)
+			return -EACCES;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return f->ops->mmap ? 0 : -ENODEV;
+}
+
+static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
+                          off_t offset)
+{
+	struct file *f = file_get(fd);
+	struct map_request request = {
+		.address = address,
+		.size = size,
+		.protection = protection,
+		.flags = flags,
+		.offset = offset,
+		.file = f,
+	};
+	int result;
+
+	if (!f)
+		return host_mmap(address, size, protection, flags, fd, offset);
+	result = check_mmap(f, &request);
+	if (result == 0)
+		result = f->ops->mmap(f, &request);
+	file_put(f);
+	return result < 0 ? (void *)(intptr_t)result : request.ret_address;
+}
+
+/* ---- fork ---- */
+
+static void runtime_fork_prepare(void)
+{
+}
+
+static void runtime_fork_parent(pid_t child)
+{
+}
+
+static void runtime_fork_child(void)
+{
+	segv_forked();
+	mmio_forked();
+	instance_forked();
+}
+
+/* ---- start ---- */
+
+static struct runtime table = {
+	.version = RUNTIME_VERSION,
+	.slots = fdtable_slots,
+	.n_slots = FDTABLE_SLOTS,
+	.open = node_open,
+	.owns = runtime_owns,
+	.ioctl = runtime_ioctl,
+	.read = runtime_read,
+	.write = runtime_write,
+	.pread = runtime_pread,
+	.pwrite = runtime_pwrite,
+	.mmap = runtime_mmap,
+	.forget = fdtable_forget,
+	.forget_range = fdtable_forget_range,
+	.duplicated = fdtable_duplicate,
+	.mmio_overlaps = mmio_overlaps,
+	.mmio_unmapped = mmio_unmapped,
+	.mmio_protect = mmio_protect,
+	.mmio_moved = mmio_moved,
+	.owns_signal = signals_own,
+	.sigaction = signals_action,
+	.mask_filter = signals_mask_filter,
+	.mask_show = signals_mask_show,
+	.fork_prepare = runtime_fork_prepare,
+	.fork_parent = runtime_fork_parent,
+	.fork_child = runtime_fork_child,
+};
+
+/* The whole of a small file, malloc'd, or NULL. */
+static char *read_text(const char *path)
+{
+	int fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
+	size_t length = 0, room = 4096;
+	char *text = fd < 0 ? NULL : malloc(room), *more;
+	ssize_t n = 0;
+
+	while (text && (n = host_read(fd, text + length, room - length - 1)) > 0) {
+		length += (size_t)n;
+		if (length + 1 < room)
+			continue;
+		room *= 2;
+		more = realloc(text, room);
+		if (!more)
+			free(text);
+		text = more;
+	}
+	if (fd >= 0)
+		host_close(fd);
+	if (text && n < 0) {
+		free(text);
+		return NULL;
+	}
+	if (text)
+		text[length] = '\0';
+	return text;
+}
+
+static int configure(const char *directory, struct config *c, char error[CONFIG_ERROR_MAX])
+{
+	char path[4096], *text;
+	int result;
+
+	snprintf(path, sizeof(path), "%s/config", directory);
+	text = read_text(path);
+	if (!text) {
+		snprintf(error, CONFIG_ERROR_MAX, "cannot read the instance's configuration");
+		return -ENOENT;
+	}
+	result = config_text(c, text, error);
+	free(text);
+	if (result == 0)
+		result = config_complete(c, error);
+	if (result == 0 && !c->directory)
+		c->directory = strdup(directory);
+	return result;
+}
+
+static int start(const struct runtime_host *host, char *error, size_t error_size)
+{
+	struct config *c = calloc(1, sizeof(*c));
+	char reason[CONFIG_ERROR_MAX] = "out of memory";
+	int result = c ? 0 : -ENOMEM;
+
+	if (c) {
+		config_init(c);
+		result = configure(host->directory, c, reason);
+	}
+	if (result == 0)
+		result = instance_start(c, reason, sizeof(reason));
+	if (result < 0) {
+		snprintf(error, error_size, "%s", reason);
+		if (c)
+			config_finish(c);
+		free(c);
+	}
+	return result;
+}
+
+__attribute__((visibility("default"))) runtime_entry_fn standin_runtime_start;
+
+const struct runtime *standin_runtime_start(const struct runtime_host *host)
+{
+	static bool started;
+	char error[CONFIG_ERROR_MAX];
+	int result;
+
+	if (started)
+		return &table;
+	if (!host || host->version != RUNTIME_VERSION || !host->directory) {
+		log_error("the two injected libraries are not of one version");
+		return NULL;
+	}
+	if (start(host, error, sizeof(error)) < 0) {
+		log_error("%s", error);
+		return NULL;
+	}
+	result = segv_setup();
+	if (result == 0)
+		result = signals_take(sigsys_claim);
+	if (result < 0) {
+		log_error("cannot take the fault signals: %s", strerror(-result));
+		instance_stop();
+		return NULL;
+	}
+	mmio_set_trapping(true);
+	sigsys_start(runtime_ioctl);
+	started = true;
+	return &table;
+}

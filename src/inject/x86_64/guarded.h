@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* inject/x86_64/guarded.h - the copy that survives faults; see guarded_copy.S. */
+#ifndef STANDIN_INJECT_X86_64_GUARDED_H
+#define STANDIN_INJECT_X86_64_GUARDED_H
+
+#include <stddef.h>
+
+/* 0, or `size` if it faulted. */
+size_t guarded_copy(void *to, const void *from, size_t size);
+extern const char guarded_copy_fixup[];
+/* What the kernel is given as SA_RESTORER. */
+extern const char signal_restorer[];
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * size_t guarded_copy(void *to, const void *from, size_t size)
+ *
+ * memcpy that survives bad addresses: the fault handler moves the instruction pointer of
+ * a fault between guarded_copy and guarded_copy_fixup to guarded_copy_fixup, which
+ * returns the size: nothing is said about what has been copied.  Small sizes, which
+ * ioctl arguments have, go without rep movsb.  Nothing here touches the stack.
+ */
+	.text
+	.globl	guarded_copy
+	.hidden	guarded_copy
+	.type	guarded_copy, @function
+guarded_copy:
+	cmpq	$16, %rdx
+	jb	1f
+	cmpq	$32, %rdx
+	ja	3f
+	movups	(%rsi), %xmm0
+	movups	-16(%rsi,%rdx), %xmm1
+	movups	%xmm0, (%rdi)
+	movups	%xmm1, -16(%rdi,%rdx)
+	xorl	%eax, %eax
+	ret
+1:	cmpq	$8, %rdx
+	jb	2f
+	movq	(%rsi), %rax
+	movq	-8(%rsi,%rdx), %rcx
+	movq	%rax, (%rdi)
+	movq	%rcx, -8(%rdi,%rdx)
+	xorl	%eax, %eax
+	ret
+2:	cmpq	$4, %rdx
+	jb	3f
+	movl	(%rsi), %eax
+	movl	-4(%rsi,%rdx), %ecx
+	movl	%eax, (%rdi)
+	movl	%ecx, -4(%rdi,%rdx)
+	xorl	%eax, %eax
+	ret
+3:	movq	%rdx, %rcx
+	rep movsb
+	xorl	%eax, %eax
+	ret
+	.globl	guarded_copy_fixup
+	.hidden	guarded_copy_fixup
+guarded_copy_fixup:
+	movq	%rdx, %rax
+	ret
+	.size	guarded_copy, . - guarded_copy
+
+/* The signal trampoline, byte for byte what unwinders and debuggers look for. */
+	.globl	signal_restorer
+	.hidden	signal_restorer
+	.type	signal_restorer, @function
+	nop
+signal_restorer:
+	movq	$15, %rax
+	syscall
+	.size	signal_restorer, . - signal_restorer
+
+	.section .note.GNU-stack, "", @progbits
