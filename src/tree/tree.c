@@ -20,7 +20,7 @@ static int realize_all(const struct instance *i, char *error, size_t error_size)
 		int result = device_realize(dev);
 
 		if (result < 0) {
-			snprintf(error, error_size, "device %s: %s", dev->config->model,
+			snprintf(error, error_size, "%s",
 				 dev->error[0] ? dev->error : strerror(-result));
 			return result;
 		}
