@@ -135,7 +135,7 @@ def function(row):
     out = []
     if row.kind == 'path':
         slow = row.declare('slow_')
-        out += [f'static __attribute__((noinline, cold)) {slow}', '{']
+        out += [f'static COLD {slow}', '{']
         replace = {}
         for i, (dirfd, path) in enumerate(row.paths):
             out += [f'\tstruct led led{i};']
@@ -170,9 +170,9 @@ def source(rows, aliases, name):
            '#include <sys/syscall.h>', '']
     for row in functions:
         ret = '' if row.void() else 'return '
-        out += [f'static {row.declare("early_")}', '{', '\tresolve_next();',
+        out += [f'static COLD {row.declare("early_")}', '{', '\tresolve_next();',
                 f'\t{ret}next_{row.name}({row.names()});', '}',
-                f'static {row.declare("absent_")}', '{', f'\terrno = ENOSYS;{failure(row)}', '}',
+                f'static COLD {row.declare("absent_")}', '{', f'\terrno = ENOSYS;{failure(row)}', '}',
                 row.type + f' (*next_{row.name})({row.parameters()}) = early_{row.name};', '']
     out += ['const struct next_symbol next_symbols[NEXT_COUNT] = {']
     out += [f'\t{{ "{r.name}", (void **)&next_{r.name}, (void *)absent_{r.name} }},'

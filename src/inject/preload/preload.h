@@ -44,6 +44,7 @@
 #include "inject/runtime.h"
 
 #define EXPORT      __attribute__((visibility("default")))
+#define COLD        __attribute__((noinline, cold))
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
