@@ -411,7 +411,7 @@ static int read_serial(struct standin_device *dev, struct nvme *n)
 
 static int read_configuration(struct standin_device *dev, struct nvme *n)
 {
-	uint64_t block_size, queues, mdts;
+	uint64_t block_size, queues, mdts, msi;
 	int r;
 
 	r = standin_config_number(dev, "blocksize", 512, 512, 4096, &block_size);
@@ -431,6 +431,13 @@ static int read_configuration(struct standin_device *dev, struct nvme *n)
 	n->mdts = (unsigned)mdts;
 	/* Data that begin inside a page touch one page more. */
 	n->max_iov = (1u << n->mdts) + 1;
+	r = standin_config_number(dev, "msi", NVME_MSI_VECTORS, 0, 32, &msi);
+	if (r < 0)
+		return r;
+	if (msi & (msi - 1))
+		return standin_device_error(dev, -EINVAL, "msi=%llu: a power of two, or 0",
+					    (unsigned long long)msi);
+	n->msi_vectors = (uint8_t)msi;
 	return read_serial(dev, n);
 }
 
@@ -478,7 +485,7 @@ static int nvme_realize(struct standin_device *dev, struct standin_pci *pci)
 		.revision = 2,
 		.class_code = 0x010802,
 		.interrupt_pin = 1,
-		.msi_vectors = NVME_MSI_VECTORS,
+		.msi_vectors = n->msi_vectors,
 		.msix_vectors = NVME_MSIX_VECTORS,
 		.msix_bar = 0,
 		.msix_table = MSIX_TABLE,
@@ -509,6 +516,7 @@ static const struct standin_key nvme_keys[] = {
 	{"blocksize", "bytes per block: 512 (default) or 4096"},
 	{"serial", "serial number, up to 20 characters (default: standin-ADDRESS)"},
 	{"queues", "I/O queue pairs, 1 to 64 (default: 64)"},
+	{"msi", "MSI vectors, a power of two up to 32, or 0 for no MSI at all (default: 32)"},
 	{"mdts", "largest transfer is 4096 << mdts bytes, 1 to 9 (default: 7, 512 KiB)"},
 	{NULL},
 };

@@ -132,6 +132,7 @@ struct nvme {
 	unsigned block_shift;
 	uint64_t blocks;
 	unsigned io_queues; /* pairs offered */
+	uint8_t msi_vectors;
 	unsigned mdts;      /* largest transfer: 4096 << mdts bytes */
 	unsigned max_iov;   /* per request */
 
