@@ -99,6 +99,16 @@ void device_set_command(struct standin_device *dev, uint16_t command);
  * or 4096.
  */
 unsigned pci_build_config(const struct standin_pci *pci, uint8_t config[PCI_CONFIG_SIZE]);
+/*
+ * The addresses that firmware would have given the BARs, from the windows a PC has, 0 where
+ * there is no BAR.  They depend on the device's place in the instance and on nothing else,
+ * so that sysfs and configuration space agree.  The second writes them into the registers.
+ */
+#define PCI_MEMORY_WINDOW     0xc0000000ull
+#define PCI_MEMORY_WINDOW_END 0xfe000000ull /* the IOMMU's and the APIC's registers follow */
+void pci_place_bars(const struct standin_device *dev, uint64_t address[STANDIN_PCI_BARS]);
+void pci_write_bars(const struct standin_pci *pci, const uint64_t address[STANDIN_PCI_BARS],
+                    uint8_t config[PCI_CONFIG_SIZE]);
 /* The offset of capability `id` in a configuration space, or 0. */
 unsigned pci_find_capability(const uint8_t *config, uint8_t id);
 

@@ -12,6 +12,28 @@
 
 #define FIRST_CAPABILITY 0x40u
 
+/* Each device has a share of each window. */
+#define MEMORY_SHARE    0x01000000ull
+#define MEMORY_SHARES   ((PCI_MEMORY_WINDOW_END - PCI_MEMORY_WINDOW) / MEMORY_SHARE)
+#define MEMORY64_WINDOW 0x380000000000ull
+#define MEMORY64_SHARE  0x1000000000ull
+#define PORT_WINDOW     0x1000ull
+#define PORT_SHARE      0x400ull
+#define PORT_SHARES     60
+
+static uint64_t align_up(uint64_t value, uint64_t size)
+{
+	return (value + size - 1) & ~(size - 1);
+}
+
+static uint64_t take(uint64_t *window, uint64_t size)
+{
+	uint64_t address = align_up(*window, size);
+
+	*window = address + size;
+	return address;
+}
+
 static void put16(uint8_t *config, unsigned offset, unsigned value)
 {
 	config[offset] = (uint8_t)value;
@@ -109,6 +131,42 @@ unsigned pci_build_config(const struct standin_pci *pci, uint8_t config[PCI_CONF
 	if (last != PCI_CAPABILITY_LIST)
 		put16(config, PCI_STATUS, PCI_STATUS_CAP_LIST);
 	return pci->pcie ? PCI_CONFIG_SIZE : 256;
+}
+
+void pci_place_bars(const struct standin_device *dev, uint64_t address[STANDIN_PCI_BARS])
+{
+	uint64_t memory = PCI_MEMORY_WINDOW + dev->index % MEMORY_SHARES * MEMORY_SHARE;
+	uint64_t memory64 = MEMORY64_WINDOW + dev->index * MEMORY64_SHARE;
+	uint64_t port = PORT_WINDOW + dev->index % PORT_SHARES * PORT_SHARE;
+	uint64_t memory_end = memory + MEMORY_SHARE;
+
+	for (unsigned i = 0; i < STANDIN_PCI_BARS; i++) {
+		const struct standin_bar *bar = &dev->pci.bar[i];
+		uint64_t size = bar->size < 4096 ? 4096 : bar->size;
+
+		if (!bar->size)
+			address[i] = 0;
+		else if (bar->flags & STANDIN_BAR_IO)
+			address[i] = take(&port, bar->size);
+		else if ((bar->flags & STANDIN_BAR_MEM64) && align_up(memory, size) + size > memory_end)
+			address[i] = take(&memory64, size);
+		else
+			address[i] = take(&memory, size);
+	}
+}
+
+void pci_write_bars(const struct standin_pci *pci, const uint64_t address[STANDIN_PCI_BARS],
+                    uint8_t config[PCI_CONFIG_SIZE])
+{
+	for (unsigned i = 0; i < STANDIN_PCI_BARS; i++) {
+		unsigned at = PCI_BASE_ADDRESS_0 + 4 * i;
+
+		if (!pci->bar[i].size)
+			continue;
+		put32(config, at, (uint32_t)address[i] | bar_type_bits(&pci->bar[i]));
+		if ((pci->bar[i].flags & STANDIN_BAR_MEM64) && i + 1 < STANDIN_PCI_BARS)
+			put32(config, at + 4, (uint32_t)(address[i] >> 32));
+	}
 }
 
 unsigned pci_find_capability(const uint8_t *config, uint8_t id)

@@ -4,8 +4,6 @@
  * kernel gives it (drivers/pci/pci-sysfs.c), for a function that is bound to vfio-pci and
  * not opened by anybody.  Left out is what would lie: resourceN, since nothing is behind
  * it, and power management's statistics.
- *
- * Addresses of BARs are handed out here, from the windows that a PC's firmware uses.
  */
 #include <linux/pci_regs.h>
 #include <stdio.h>
@@ -16,11 +14,6 @@
 #include "tree/cpus.h"
 #include "tree/parts.h"
 
-#define MEMORY_WINDOW     0xc0000000ull /* up to the IOMMU's and the APIC's registers */
-#define MEMORY_WINDOW_END 0xfe000000ull
-#define MEMORY64_WINDOW   0x380000000000ull
-#define PORT_WINDOW       0x1000ull
-
 /* include/linux/ioport.h, as the flags column of `resource` shows them. */
 #define RESOURCE_IO        0x00000100u
 #define RESOURCE_MEMORY    0x00000200u
@@ -30,51 +23,6 @@
 
 #define RESOURCE_LINES        13 /* 6 BARs, the ROM, 6 BARs of virtual functions */
 #define RESOURCE_LINES_BRIDGE 17
-
-struct windows {
-	uint64_t memory, memory64, port; /* the next free address of each */
-};
-
-static uint64_t align_up(uint64_t value, uint64_t size)
-{
-	return (value + size - 1) & ~(size - 1);
-}
-
-static uint64_t take(uint64_t *window, uint64_t size)
-{
-	uint64_t address = align_up(*window, size);
-
-	*window = address + size;
-	return address;
-}
-
-static uint64_t place_bar(struct windows *w, const struct standin_bar *bar)
-{
-	uint64_t size = bar->size < 4096 ? 4096 : bar->size;
-
-	if (!bar->size)
-		return 0;
-	if (bar->flags & STANDIN_BAR_IO)
-		return take(&w->port, bar->size);
-	if ((bar->flags & STANDIN_BAR_MEM64) &&
-	    align_up(w->memory, size) + size > MEMORY_WINDOW_END)
-		return take(&w->memory64, size);
-	return take(&w->memory, size);
-}
-
-/* Devices get their addresses in the order of the instance. */
-static void place_bars(const struct instance *i, const struct standin_device *dev,
-		       uint64_t address[STANDIN_PCI_BARS])
-{
-	struct windows w = {MEMORY_WINDOW, MEMORY64_WINDOW, PORT_WINDOW};
-
-	for (size_t d = 0; d < i->n_devices; d++) {
-		for (unsigned bar = 0; bar < STANDIN_PCI_BARS; bar++)
-			address[bar] = place_bar(&w, &i->devices[d]->pci.bar[bar]);
-		if (i->devices[d] == dev)
-			return;
-	}
-}
 
 static unsigned resource_flags(const struct standin_bar *bar)
 {
@@ -118,25 +66,6 @@ static void put16(uint8_t *config, unsigned offset, unsigned value)
 {
 	config[offset] = (uint8_t)value;
 	config[offset + 1] = (uint8_t)(value >> 8);
-}
-
-static void put32(uint8_t *config, unsigned offset, uint64_t value)
-{
-	put16(config, offset, (unsigned)value & 0xffff);
-	put16(config, offset + 2, (unsigned)(value >> 16) & 0xffff);
-}
-
-static void put_bars(uint8_t *config, const struct standin_pci *pci, const uint64_t *address)
-{
-	for (unsigned i = 0; i < STANDIN_PCI_BARS; i++) {
-		unsigned at = PCI_BASE_ADDRESS_0 + 4 * i;
-
-		if (!pci->bar[i].size)
-			continue;
-		put32(config, at, (address[i] & 0xffffffff) | (resource_flags(&pci->bar[i]) & 0xf));
-		if ((pci->bar[i].flags & STANDIN_BAR_MEM64) && i + 1 < STANDIN_PCI_BARS)
-			put32(config, at + 4, address[i] >> 32);
-	}
 }
 
 static const char *speed_name(unsigned speed)
@@ -225,14 +154,14 @@ void build_function(struct builder *b, const char *path, const struct instance *
 	const struct standin_pci *pci = &dev->pci;
 	const struct identity id = {pci->vendor, pci->device, pci->subsystem_vendor,
 				    pci->subsystem_device, pci->class_code};
-	uint64_t address[STANDIN_PCI_BARS] = {0};
+	uint64_t address[STANDIN_PCI_BARS];
 	uint8_t config[PCI_CONFIG_SIZE];
 	unsigned size = pci_build_config(pci, config);
 	unsigned irq = pci->interrupt_pin ? 10 + dev->index % 2 : 0;
 	char file[TREE_PATH_MAX], to[TREE_PATH_MAX], iommu[16];
 
-	place_bars(i, dev, address);
-	put_bars(config, pci, address);
+	pci_place_bars(dev, address);
+	pci_write_bars(pci, address, config);
 	config[PCI_INTERRUPT_LINE] = (uint8_t)irq;
 	build_common(b, path, config, size, irq);
 	build_identity(b, path, &id, "vfio-pci");
@@ -270,8 +199,8 @@ static void root_port_config(uint8_t *config, const struct identity *id, unsigne
 	config[PCI_HEADER_TYPE] = PCI_HEADER_TYPE_BRIDGE;
 	config[PCI_SECONDARY_BUS] = (uint8_t)bus;
 	config[PCI_SUBORDINATE_BUS] = (uint8_t)bus;
-	put16(config, PCI_MEMORY_BASE, (unsigned)(MEMORY_WINDOW >> 16) & 0xfff0);
-	put16(config, PCI_MEMORY_LIMIT, (unsigned)((MEMORY_WINDOW_END - 1) >> 16) & 0xfff0);
+	put16(config, PCI_MEMORY_BASE, (unsigned)(PCI_MEMORY_WINDOW >> 16) & 0xfff0);
+	put16(config, PCI_MEMORY_LIMIT, (unsigned)((PCI_MEMORY_WINDOW_END - 1) >> 16) & 0xfff0);
 	config[PCI_CAPABILITY_LIST] = (uint8_t)express;
 	config[express + PCI_CAP_LIST_ID] = PCI_CAP_ID_EXP;
 	config[express + PCI_CAP_LIST_NEXT] = (uint8_t)subsystem;

@@ -184,8 +184,12 @@ static void init_capabilities(struct vfio_device *v)
 
 void vfio_config_open(struct vfio_device *v)
 {
+	uint64_t address[STANDIN_PCI_BARS];
+
 	pthread_mutex_lock(&v->config_lock);
 	v->config_size = pci_build_config(&v->dev->pci, v->physical);
+	pci_place_bars(v->dev, address);
+	pci_write_bars(&v->dev->pci, address, v->physical);
 	/* As firmware and pci_enable_device() leave it, the bus master bit cleared. */
 	put16(v->physical, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_SERR);
 	memcpy(v->virtual, v->physical, sizeof(v->virtual));
