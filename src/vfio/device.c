@@ -289,7 +289,7 @@ static const struct ioctl_row device_rows[] = {
 	          vfio_decode_hot_reset),
 	IOCTL_ROW(VFIO_DEVICE_PCI_HOT_RESET, IOCTL_ARGSZ, sizeof(struct vfio_pci_hot_reset),
 	          vfio_hot_reset, vfio_decode_hot_reset),
-	IOCTL_ROW(VFIO_DEVICE_IOEVENTFD, IOCTL_ARGSZ, 32, vfio_ioeventfd, vfio_decode_ioeventfd),
+	IOCTL_ROW(VFIO_DEVICE_IOEVENTFD, IOCTL_ARGSZ, 28, vfio_ioeventfd, vfio_decode_ioeventfd),
 	IOCTL_ROW(VFIO_DEVICE_FEATURE, IOCTL_ARGSZ, sizeof(struct vfio_device_feature),
 	          vfio_feature, vfio_decode_feature),
 	IOCTL_ROW(VFIO_DEVICE_BIND_IOMMUFD, IOCTL_ARGSZ, 16, bind_iommufd, NULL),
