@@ -316,8 +316,9 @@ int file_open(struct standin_device *dev, const char *path, unsigned block_size,
 	f->direct = direct;
 	f->in_memory = host_syscall(SYS_fstatfs, f->fd, &fs) == 0 &&
 		       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-	atomic_init(&f->read_nowait, true);
-	atomic_init(&f->write_nowait, true);
+	/* With O_DIRECT it would only mean that submitting does not wait. */
+	atomic_init(&f->read_nowait, !direct);
+	atomic_init(&f->write_nowait, !direct);
 	f->aio = aio;
 	f->engine = (struct engine){.backend = &f->backend, .fd = f->fd};
 	f->engine.last = &f->engine.first;
