@@ -14,7 +14,7 @@
 #include "core/fault.h"
 
 FAULT_POINTS(nvme_points, "nvme.read", "nvme.write", "nvme.flush", "nvme.write_zeroes",
-             "nvme.compare", "nvme.deallocate")
+	     "nvme.compare", "nvme.deallocate")
 
 int nvme_bad_field(struct nvme_request *request, unsigned byte, int status)
 {

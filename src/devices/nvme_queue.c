@@ -289,14 +289,15 @@ void nvme_complete(struct nvme_request *request)
 	if (atomic_load(&n->gate) & NVME_GATE_CLOSED)
 		return; /* the reset that is under way forgets all requests */
 	pthread_mutex_lock(&cq->lock);
-	if (cq->waiting || unseen(cq) == cq->size - 1) {
+	if (!cq->waiting && unseen(cq) < cq->size - 1) {
+		post(n, cq, request);
+	} else if (atomic_load(&sq->state) == NVME_SQ_LIVE) {
 		request->next = NULL;
 		*cq->waiting_last = request;
 		cq->waiting_last = &request->next;
 		pthread_mutex_unlock(&cq->lock);
 		return;
-	}
-	post(n, cq, request);
+	} /* else its queue is being deleted, and nobody will wait for it */
 	pthread_mutex_unlock(&cq->lock);
 	request_put(n, request);
 	in_flight_put(sq);
