@@ -11,39 +11,62 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tree/tree.h"
 
+#define MEMORY_BASE   "/dev/shm"
 #define FALLBACK_BASE "/tmp"
 #define NAME_PREFIX   "standin."
 #define NAME_LENGTH   (sizeof(NAME_PREFIX) - 1 + 6)
 #define ATTEMPTS      16
 
-static const char *runtime_base(void)
+static bool runtime_base_is_usable(const char *base)
 {
-	const char *base = getenv("XDG_RUNTIME_DIR");
 	struct stat st;
 
-	if (!base || base[0] != '/' || strlen(base) > PATH_MAX / 2 || strchr(base, '\n'))
-		return NULL;
-	if (stat(base, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-	    access(base, W_OK | X_OK) < 0)
-		return NULL;
-	return base;
+	return base && base[0] == '/' && strlen(base) <= PATH_MAX / 2 && !strchr(base, '\n') &&
+	       stat(base, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       access(base, W_OK | X_OK) == 0;
+}
+
+/* Some containers have a plain directory there, which is no better than /tmp. */
+static bool memory_base_is_usable(void)
+{
+	struct statfs fs;
+
+	return statfs(MEMORY_BASE, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+	       access(MEMORY_BASE, W_OK | X_OK) == 0;
+}
+
+/* The places to try, best first. */
+static unsigned find_bases(const char *bases[3])
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	unsigned n = 0;
+
+	if (runtime_base_is_usable(runtime))
+		bases[n++] = runtime;
+	if (memory_base_is_usable())
+		bases[n++] = MEMORY_BASE;
+	bases[n++] = FALLBACK_BASE;
+	return n;
 }
 
 const char *private_base(void)
 {
-	const char *base = runtime_base();
+	const char *bases[3];
 
-	return base ? base : FALLBACK_BASE;
+	find_bases(bases);
+	return bases[0];
 }
 
 /* 0, -EAGAIN if a sweeper was faster, or -errno. */
@@ -88,12 +111,14 @@ static int create_in(struct private_directory *p, const char *base)
 
 int private_create(struct private_directory *p)
 {
-	const char *base = runtime_base();
+	const char *bases[3];
+	unsigned n = find_bases(bases);
+	int result = -ENOENT;
 
 	p->lock = -1;
-	if (base && create_in(p, base) == 0)
-		return 0;
-	return create_in(p, FALLBACK_BASE);
+	for (unsigned i = 0; i < n && result < 0; i++)
+		result = create_in(p, bases[i]);
+	return result;
 }
 
 int private_write(const struct private_directory *p, const char *name, const char *text)
@@ -166,9 +191,9 @@ static void sweep_base(const char *base)
 
 void private_sweep(void)
 {
-	const char *base = runtime_base();
+	const char *bases[3];
+	unsigned n = find_bases(bases);
 
-	if (base)
-		sweep_base(base);
-	sweep_base(FALLBACK_BASE);
+	for (unsigned i = 0; i < n; i++)
+		sweep_base(bases[i]);
 }

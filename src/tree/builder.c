@@ -40,33 +40,41 @@ static void fail(struct builder *b, const char *path, int error)
 		 strerror(error));
 }
 
+/* Makes a directory, and those above it that are missing.  0 or an errno. */
+static int make_directory(const struct builder *b, const char *path)
+{
+	char parent[TREE_PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int error;
+
+	if (mkdirat(b->root, path, 0755) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT || !slash || (size_t)(slash - path) >= sizeof(parent))
+		return errno;
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = '\0';
+	error = make_directory(b, parent);
+	if (error)
+		return error;
+	return mkdirat(b->root, path, 0755) == 0 || errno == EEXIST ? 0 : errno;
+}
+
 static int make_parents(const struct builder *b, const char *path)
 {
 	char parent[TREE_PATH_MAX];
-	const char *slash = path;
+	const char *slash = strrchr(path, '/');
 
-	while ((slash = strchr(slash, '/'))) {
-		size_t length = (size_t)(slash++ - path);
-
-		if (length >= sizeof(parent))
-			return ENAMETOOLONG;
-		memcpy(parent, path, length);
-		parent[length] = '\0';
-		if (mkdirat(b->root, parent, 0755) < 0 && errno != EEXIST)
-			return errno;
-	}
-	return 0;
+	if (!slash || (size_t)(slash - path) >= sizeof(parent))
+		return ENOENT;
+	memcpy(parent, path, (size_t)(slash - path));
+	parent[slash - path] = '\0';
+	return make_directory(b, parent);
 }
 
 void build_directory(struct builder *b, const char *path)
 {
-	int error;
+	int error = b->result < 0 ? 0 : make_directory(b, path);
 
-	if (b->result < 0 || mkdirat(b->root, path, 0755) == 0 || errno == EEXIST)
-		return;
-	error = errno == ENOENT ? make_parents(b, path) : errno;
-	if (error == 0 && mkdirat(b->root, path, 0755) < 0 && errno != EEXIST)
-		error = errno;
 	if (error)
 		fail(b, path, error);
 }
