@@ -52,6 +52,7 @@ struct standin_device {
 	struct iova_map *iova;
 	_Atomic unsigned dma_pins; /* standin_dma_map()s not yet unmapped */
 	_Atomic bool bus_master;
+	_Atomic bool memory_off; /* mapped registers raise SIGBUS: see mmio_memory_enable() */
 	_Atomic uint64_t iommu_faults;
 
 	/* Interrupts. */

@@ -79,6 +79,10 @@ bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 		return false;
 	if (hit.verdict == MMIO_RETRY)
 		return true;
+	if (hit.verdict == MMIO_OFF) {
+		signals_raise(SIGBUS, BUS_ADRERR, (void *)address);
+		return true;
+	}
 	switch (emulate(uc, address, &fault)) {
 	case EMULATION_DONE:
 		return true;

@@ -119,6 +119,8 @@ static size_t search(const struct table *t, uintptr_t address)
 
 static int page_protection(struct standin_device *dev, enum standin_page kind, int asked)
 {
+	if (atomic_load(&dev->memory_off))
+		return PROT_NONE;
 	switch (kind) {
 	case STANDIN_PAGE_RAM:
 		return asked;
@@ -564,6 +566,22 @@ void mmio_doorbells_open(struct standin_device *dev, bool open)
 	leave(&signals);
 }
 
+void mmio_memory_enable(struct standin_device *dev, bool enabled)
+{
+	const struct table *t;
+	uint64_t signals;
+
+	if (atomic_load(&dev->memory_off) == !enabled)
+		return;
+	enter(&signals);
+	atomic_store(&dev->memory_off, !enabled); /* what page_protection() goes by */
+	t = atomic_load(&current);
+	for (size_t i = 0; t && i < t->n; i++)
+		if (t->m[i].dev == dev)
+			protect(&t->m[i], t->m[i].start, t->m[i].end);
+	leave(&signals);
+}
+
 void mmio_forked(void)
 {
 	const struct table *t = atomic_load(&current);
@@ -602,6 +620,8 @@ void mmio_find(const void *address, struct mmio_hit *ret_hit)
 	ret_hit->protection = m.protection;
 	kind = device_page_kind(m.dev, m.bar, ret_hit->offset);
 	ret_hit->verdict = MMIO_TRAPPED;
-	if (kind == STANDIN_PAGE_RAM || (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
+	if (atomic_load(&m.dev->memory_off))
+		ret_hit->verdict = MMIO_OFF;
+	else if (kind == STANDIN_PAGE_RAM || (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
 		ret_hit->verdict = MMIO_RETRY;
 }

@@ -47,6 +47,12 @@ int mmio_protect(void *address, size_t size, int protection);
  */
 void mmio_moved(void *from, size_t old_size, void *to, size_t new_size);
 
+/*
+ * The memory enable bit of the command register, or the power state: while memory is off,
+ * a load or store through a mapping raises SIGBUS, as in the kernel (vfio_pci_core.c).
+ */
+void mmio_memory_enable(struct standin_device *dev, bool enabled);
+
 /* In the child of a fork: no poller runs, so every doorbell traps. */
 void mmio_forked(void);
 
@@ -56,7 +62,8 @@ struct mmio_hit {
 	uint64_t offset;     /* in the BAR */
 	uint64_t left;       /* bytes from offset to the end of this mapping */
 	int protection;      /* what the client asked for */
-	enum { MMIO_NOT_OURS, MMIO_TRAPPED, MMIO_RETRY } verdict; /* RETRY: no longer trapped */
+	/* RETRY: no longer trapped; OFF: memory is off. */
+	enum { MMIO_NOT_OURS, MMIO_TRAPPED, MMIO_RETRY, MMIO_OFF } verdict;
 };
 
 /* Which register `address` is.  For the SIGSEGV handler: takes no lock a client thread holds. */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/user.h"
+#include "memory/mmio.h"
 #include "vfio/vfio.h"
 
 #define KIND_HEADER 0    /* no capability has number 0 */
@@ -182,6 +183,21 @@ static void init_capabilities(struct vfio_device *v)
 	}
 }
 
+/* ---- state that the registers stand for; config_lock held ---- */
+
+static bool in_d3(const struct vfio_device *v)
+{
+	return v->pm && (v->physical[v->pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK) == 3;
+}
+
+static void update_memory_enabled(struct vfio_device *v)
+{
+	bool enabled = (v->virtual[PCI_COMMAND] & PCI_COMMAND_MEMORY) && !in_d3(v);
+
+	atomic_store(&v->memory_enabled, enabled);
+	mmio_memory_enable(v->dev, enabled);
+}
+
 void vfio_config_open(struct vfio_device *v)
 {
 	uint64_t address[STANDIN_PCI_BARS];
@@ -202,22 +218,8 @@ void vfio_config_open(struct vfio_device *v)
 	init_header(v);
 	init_capabilities(v);
 	v->bars_dirty = true;
-	atomic_store(&v->memory_enabled, true);
+	update_memory_enabled(v);
 	pthread_mutex_unlock(&v->config_lock);
-}
-
-/* ---- state that the registers stand for; config_lock held ---- */
-
-static bool in_d3(const struct vfio_device *v)
-{
-	return v->pm && (v->physical[v->pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK) == 3;
-}
-
-static void update_memory_enabled(struct vfio_device *v)
-{
-	bool enabled = (v->virtual[PCI_COMMAND] & PCI_COMMAND_MEMORY) && !in_d3(v);
-
-	atomic_store(&v->memory_enabled, enabled);
 }
 
 static void set_power_state(struct vfio_device *v, unsigned state)
