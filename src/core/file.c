@@ -17,6 +17,7 @@
 #include "core/file_private.h"
 #include "core/hostfd.h"
 #include "core/placeholder.h"
+#include "core/syscall.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file *free_files;
@@ -201,6 +202,8 @@ int node_open(const char *path, int flags)
 	file_init(f, node->ops, NULL, flags, node->rdev);
 	fd = placeholder_memfd(node->ops->kind, flags);
 	result = fd;
+	if (fd >= 0 && flags & O_NONBLOCK) /* nothing waits, but F_GETFL shows it */
+		host_syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
 	if (fd >= 0 && node->ops->open)
 		result = node->ops->open(f, node->context);
 	if (result < 0)

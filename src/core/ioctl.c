@@ -9,6 +9,7 @@
  */
 #include "core/ioctl.h"
 
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <string.h>
 
@@ -101,6 +102,11 @@ long ioctl_dispatch(struct file *f, unsigned int cmd, unsigned long arg)
 		return run(f, cmd, &call);
 	memset(&data, 0, sizeof(data)); /* decode may run on an argument never copied */
 	return run_traced(f, cmd, &call);
+}
+
+bool ioctl_is_generic(unsigned int cmd)
+{
+	return cmd == FIOCLEX || cmd == FIONCLEX || cmd == FIONBIO || cmd == FIOASYNC;
 }
 
 long ioctl_return(const struct ioctl_call *call, size_t size)

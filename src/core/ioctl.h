@@ -13,6 +13,7 @@
 #ifndef STANDIN_CORE_IOCTL_H
 #define STANDIN_CORE_IOCTL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -65,6 +66,12 @@ struct ioctl_table {
 
 /* Dispatches: the value or -errno.  Traces and injects faults. */
 long ioctl_dispatch(struct file *f, unsigned int cmd, unsigned long arg);
+
+/*
+ * Whether the command is one that the kernel does for any descriptor before it asks the
+ * file (fs/ioctl.c): FIOCLEX, FIONCLEX, FIONBIO, FIOASYNC.  They are for the placeholder.
+ */
+bool ioctl_is_generic(unsigned int cmd);
 
 /* Copies the first `size` bytes of call->data back to the client: 0 or -EFAULT. */
 long ioctl_return(const struct ioctl_call *call, size_t size);

@@ -113,6 +113,10 @@ DOOR int standin_ioctl(int fd, unsigned long command, ...)
 	va_end(args);
 	if (!f)
 		return ioctl(fd, command, arg);
+	if (ioctl_is_generic((unsigned int)command)) {
+		file_put(f);
+		return ioctl(fd, command, arg);
+	}
 	result = ioctl_dispatch(f, (unsigned int)command, arg);
 	file_put(f);
 	return (int)answer(result);

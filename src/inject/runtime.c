@@ -49,7 +49,10 @@ static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 
 	if (!f)
 		return host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
-	result = ioctl_dispatch(f, (unsigned int)command, arg);
+	if (ioctl_is_generic((unsigned int)command))
+		result = host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
+	else
+		result = ioctl_dispatch(f, (unsigned int)command, arg);
 	file_put(f);
 	return result;
 }
