@@ -50,8 +50,11 @@ selftest() {
 for mode in vfio_type1_iommu vfio_type1v2_iommu; do
     selftest "dma_mapping" "$programs/vfio_dma_mapping_test" -v $mode -v ${mode}_anonymous \
         -v ${mode}_anonymous_hugetlb_2mb -v ${mode}_anonymous_hugetlb_1gb
-    selftest "pci_device, $mode" env LD_PRELOAD="$programs/libselftest-mode.so" \
-        SELFTEST_MODE=$mode "$programs/vfio_pci_device_test"
+    # Beside standin's own library, so after `standin run` has set LD_PRELOAD.
+    # shellcheck disable=SC2016
+    selftest "pci_device, $mode" env SELFTEST_MODE=$mode \
+        sh -c 'LD_PRELOAD=$0:$LD_PRELOAD exec "$@"' "$programs/libselftest-mode.so" \
+        "$programs/vfio_pci_device_test"
 done
 if ! run -- test -e /dev/iommu; then
     skip "iommufd modes" "standin has no /dev/iommu yet"
