@@ -37,12 +37,31 @@ enum standin_page device_page_kind(const struct standin_device *dev, unsigned ba
 	return page_has_msix(dev, bar, offset) ? STANDIN_PAGE_SHADOW : STANDIN_PAGE_TRAP;
 }
 
+/* In one access where the address allows, as the processor would: other threads look. */
 static uint64_t load(const struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size)
 {
+	const void *place = dev->bar_memory[bar] + offset;
 	uint64_t value = 0;
 
-	memcpy(&value, dev->bar_memory[bar] + offset, size);
+	if (size == 4 && offset % 4 == 0)
+		return __atomic_load_n((const uint32_t *)place, __ATOMIC_ACQUIRE);
+	if (size == 8 && offset % 8 == 0)
+		return __atomic_load_n((const uint64_t *)place, __ATOMIC_ACQUIRE);
+	memcpy(&value, place, size);
 	return value;
+}
+
+static void store(const struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size,
+                  uint64_t value)
+{
+	void *place = dev->bar_memory[bar] + offset;
+
+	if (size == 4 && offset % 4 == 0)
+		__atomic_store_n((uint32_t *)place, (uint32_t)value, __ATOMIC_RELEASE);
+	else if (size == 8 && offset % 8 == 0)
+		__atomic_store_n((uint64_t *)place, value, __ATOMIC_RELEASE);
+	else
+		memcpy(place, &value, size);
 }
 
 static uint64_t all_ones(unsigned size)
@@ -72,7 +91,7 @@ static void write_register(struct standin_device *dev, unsigned bar, uint64_t of
 		return;
 	}
 	if (kind == STANDIN_PAGE_RAM || kind == STANDIN_PAGE_DOORBELL)
-		memcpy(dev->bar_memory[bar] + offset, &value, size);
+		store(dev, bar, offset, size, value);
 	if (kind != STANDIN_PAGE_RAM && dev->model->bar_write)
 		dev->model->bar_write(dev, bar, offset, size, value & all_ones(size));
 }
