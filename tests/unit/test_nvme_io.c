@@ -779,7 +779,7 @@ static void test_polled(void **state)
 
 /* Two threads with a queue each, and a third that uses admin commands. */
 struct client {
-	struct rig *rig;
+	struct rig rig; /* a copy, for its own command identifiers */
 	struct rig_queue *q;
 	unsigned id, failures;
 };
@@ -787,27 +787,27 @@ struct client {
 static void *client_main(void *arg)
 {
 	struct client *c = arg;
-	struct rig local = *c->rig; /* for its own command identifiers */
+	struct rig *rig = &c->rig;
 
 	for (unsigned i = 0; i < 500; i++) {
 		uint64_t at = DATA + c->id * 0x100000;
 		struct nvme_completion e;
 
-		*(uint32_t *)(local.arena + at) = i * 3 + c->id;
-		rig_queue(&local, c->q, rig_rw(NVME_WRITE, c->id * 100, 1, at, 0));
-		rig_queue(&local, c->q, (struct nvme_command){.opcode = NVME_FLUSH, .nsid = 1});
-		rig_ring(&local, c->q);
+		*(uint32_t *)(rig->arena + at) = i * 3 + c->id;
+		rig_queue(rig, c->q, rig_rw(NVME_WRITE, c->id * 100, 1, at, 0));
+		rig_queue(rig, c->q, (struct nvme_command){.opcode = NVME_FLUSH, .nsid = 1});
+		rig_ring(rig, c->q);
 		for (unsigned n = 0; n < 2;)
-			if (rig_poll(&local, c->q, &e)) {
+			if (rig_poll(rig, c->q, &e)) {
 				c->failures += rig_status(e) != 0;
 				n++;
 			}
-		rig_queue(&local, c->q, rig_rw(NVME_READ, c->id * 100, 1, at + 0x8000, 0));
-		rig_ring(&local, c->q);
-		while (!rig_poll(&local, c->q, &e))
+		rig_queue(rig, c->q, rig_rw(NVME_READ, c->id * 100, 1, at + 0x8000, 0));
+		rig_ring(rig, c->q);
+		while (!rig_poll(rig, c->q, &e))
 			;
 		c->failures += rig_status(e) != 0 ||
-			       *(uint32_t *)(local.arena + at + 0x8000) != i * 3 + c->id;
+			       *(uint32_t *)(rig->arena + at + 0x8000) != i * 3 + c->id;
 	}
 	return NULL;
 }
@@ -820,8 +820,9 @@ static void test_threads(void **state)
 	pthread_t threads[2];
 
 	for (unsigned i = 0; i < 2; i++) {
-		clients[i] = (struct client){.rig = r, .id = i + 2};
-		clients[i].q = rig_create_pair(r, i + 2, 0x20000 + i * 0x4000, 16);
+		rig_create_pair(r, i + 2, 0x20000 + i * 0x4000, 16);
+		clients[i] = (struct client){.rig = *r, .id = i + 2};
+		clients[i].q = &clients[i].rig.io[i + 2];
 	}
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, client_main, &clients[i]), 0);
