@@ -3,9 +3,10 @@
  * Doorbells: trapped while the device is idle, plain memory and polled while it is busy.
  *
  * A trap costs some microseconds; a session of polling costs two changes of protection, a
- * wake-up and a processor.  So a session begins only after STREAK doorbells in a row came
- * at short intervals, and when sessions turn out not to pay the streak asked for grows.
- * It ends when nothing came for IDLE_NS.
+ * wake-up and a processor.  So a session begins only after several doorbells in a row came
+ * at short intervals, and when sessions turn out not to pay it takes more of them.  It
+ * ends when nothing came for a while, and when the thread has to wait for a processor:
+ * then doorbells would wait with it, and the threads that ring them do better themselves.
  *
  * The end of a session must not lose a doorbell.  The pages are protected first and the
  * model looks once more afterwards: a store that was complete before the change is seen
@@ -29,13 +30,17 @@
 #include "core/trace.h"
 #include "memory/mmio_private.h"
 
-#define STREAK         8u     /* doorbells in a row ... */
-#define STREAK_MAX     4096u
-#define INTERVAL_NS    12000u /* ... not further apart than this */
-#define IDLE_NS        60000u /* a session ends after so long without work */
-#define YIELD_NS       4000u  /* and gives way to others after so long */
-#define SESSION_ROUNDS 16u    /* rounds of work that make a session worth its cost */
 #define ROUNDS_A_LOOK  16u    /* empty rounds between looks at the clock */
+
+struct doorbell_policy doorbell_policy = {
+	.streak = 8,
+	.streak_max = 4096,
+	.interval_ns = 12000,
+	.idle_ns = 60000,
+	.yield_ns = 4000,
+	.starved_ns = 100000,
+	.session_rounds = 16,
+};
 
 enum { REQUEST_NONE, REQUEST_POLL, REQUEST_STOP };
 
@@ -82,7 +87,7 @@ void standin_doorbells_poll(struct standin_device *dev)
 	atomic_fetch_add_explicit(&p->requests, 1, memory_order_relaxed);
 	now = now_ns();
 	last = atomic_exchange_explicit(&p->last_ns, now, memory_order_relaxed);
-	if (now - last > INTERVAL_NS) {
+	if (now - last > doorbell_policy.interval_ns) {
 		atomic_store_explicit(&p->streak, 0, memory_order_relaxed);
 		return;
 	}
@@ -93,8 +98,17 @@ void standin_doorbells_poll(struct standin_device *dev)
 		futex_wake(&p->request);
 }
 
-/* Polls until nothing came for IDLE_NS; returns the rounds that found work. */
-static uint64_t poll_session(struct doorbell_poller *p)
+/* Lets other threads run.  Whether that took so long that polling is no use. */
+static bool yield(void)
+{
+	uint64_t before = now_ns();
+
+	host_syscall(SYS_sched_yield);
+	return now_ns() - before > doorbell_policy.starved_ns;
+}
+
+/* Polls until it is time to stop; returns the rounds that found work. */
+static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
 {
 	uint64_t last = now_ns(), idle, rounds = 0;
 	unsigned empty = 0;
@@ -113,10 +127,12 @@ static uint64_t poll_session(struct doorbell_poller *p)
 		if (!last)
 			last = now_ns();
 		idle = now_ns() - last;
-		if (idle > IDLE_NS)
+		if (idle > doorbell_policy.idle_ns)
 			break;
-		if (idle > YIELD_NS)
-			host_syscall(SYS_sched_yield);
+		if (idle > doorbell_policy.yield_ns && yield()) {
+			*ret_starved = true;
+			break;
+		}
 	}
 	return rounds;
 }
@@ -125,9 +141,9 @@ static void adapt(struct doorbell_poller *p, uint64_t rounds)
 {
 	unsigned wanted = atomic_load_explicit(&p->streak_wanted, memory_order_relaxed);
 
-	if (rounds >= SESSION_ROUNDS)
-		wanted = STREAK;
-	else if (wanted < STREAK_MAX)
+	if (rounds >= doorbell_policy.session_rounds)
+		wanted = doorbell_policy.streak;
+	else if (wanted < doorbell_policy.streak_max)
 		wanted *= 2;
 	atomic_store_explicit(&p->streak_wanted, wanted, memory_order_relaxed);
 	atomic_store_explicit(&p->streak, 0, memory_order_relaxed);
@@ -139,6 +155,7 @@ static void *poller_main(void *arg)
 	char name[16];
 	uint64_t rounds;
 	uint32_t request;
+	bool starved;
 
 	/* "standin-01:00.0": what fits in a thread's name is the address without its domain. */
 	snprintf(name, sizeof(name), "standin-%.7s", p->dev->address + 5);
@@ -154,12 +171,13 @@ static void *poller_main(void *arg)
 		}
 		atomic_fetch_add_explicit(&p->sessions, 1, memory_order_relaxed);
 		mmio_doorbells_open(p->dev, true);
-		rounds = poll_session(p);
+		starved = false;
+		rounds = poll_session(p, &starved);
 		mmio_doorbells_open(p->dev, false);
 		if (p->dev->model->doorbells(p->dev))
 			rounds++;
 		atomic_fetch_add_explicit(&p->rounds, rounds, memory_order_relaxed);
-		adapt(p, rounds);
+		adapt(p, starved ? 0 : rounds);
 	}
 }
 
@@ -175,7 +193,7 @@ int doorbells_start(struct standin_device *dev)
 		p = calloc(1, sizeof(*p));
 		if (p) {
 			p->dev = dev;
-			atomic_store(&p->streak_wanted, STREAK);
+			atomic_store(&p->streak_wanted, doorbell_policy.streak);
 			dev->poller = p;
 		}
 	}

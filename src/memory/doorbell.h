@@ -24,6 +24,18 @@ void doorbells_set_open(struct standin_device *dev, bool open);
 /* In the child of a fork: there is no thread. */
 void doorbells_forked(struct standin_device *dev);
 
+/* When polling begins and ends; benches and tests change it before anything is mapped. */
+struct doorbell_policy {
+	unsigned streak;         /* doorbells in a row that make a session begin ... */
+	unsigned streak_max;     /* ... and as many when sessions have not paid */
+	unsigned interval_ns;    /* in a row: not further apart than this */
+	unsigned idle_ns;        /* a session ends after so long without work */
+	unsigned yield_ns;       /* after so long it gives way to other threads ... */
+	unsigned starved_ns;     /* ... and ends if it had to wait so long for its turn */
+	unsigned session_rounds; /* rounds of work that make a session worth its cost */
+};
+extern struct doorbell_policy doorbell_policy;
+
 /* What has happened so far, for benches and tests. */
 struct doorbell_statistics {
 	uint64_t requests; /* calls of standin_doorbells_poll() while not polling */
