@@ -37,6 +37,7 @@
 /* Never blocked in our handler: they come from instructions. */
 #define SYNCHRONOUS        (OURS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
 #define SIGNALS            64
+#define HANDLER_DEPTH      (256u << 10) /* bytes of stack a handler may use */
 
 /* The kernel's struct sigaction. */
 struct kernel_action {
@@ -55,8 +56,18 @@ static struct shown table[3];
 static atomic_flag writing = ATOMIC_FLAG_INIT;
 static bool taken;
 static signal_claim_fn *claim_signal;
-/* Which of the three this thread believes to have blocked. */
+/* Which of the three this thread has asked to block. */
 static __thread uint64_t believed __attribute__((tls_model("initial-exec")));
+/*
+ * Which of them the kernel would block besides because a handler of the client's runs,
+ * and the context that handler was given.  A handler may end by longjmp without telling
+ * us, so this is only believed deeper on the stack than that context, and is only shown:
+ * a second fault in a handler runs it again, until the stack is used up.
+ */
+static __thread struct {
+	uint64_t mask;
+	const void *context;
+} handling __attribute__((tls_model("initial-exec")));
 
 static int kernel_action(int signal, const struct kernel_action *act, struct kernel_action *old)
 {
@@ -156,19 +167,31 @@ static void call_handler(int signal, const struct kernel_action *action, siginfo
 {
 	void (*handler)(int, siginfo_t *, void *) =
 		(void (*)(int, siginfo_t *, void *))(uintptr_t)action->handler;
-	uint64_t *frame_mask = (uint64_t *)&uc->uc_sigmask, mask, ours = believed;
+	uint64_t *frame_mask = (uint64_t *)&uc->uc_sigmask, mask;
+	__typeof__(handling) outer = handling;
 
 	/* The mask of the handler, and what it is shown of the interrupted one. */
 	mask = *frame_mask | action->mask;
 	if (!(action->flags & SA_NODEFER))
 		mask |= BIT(signal);
-	believed |= mask & OURS;
+	handling.mask = mask & OURS;
+	handling.context = uc;
 	mask &= ~OURS;
-	*frame_mask |= ours;
+	*frame_mask |= believed;
 	kernel_mask(SIG_SETMASK, &mask, NULL);
 	handler(signal, info, uc);
+	handling = outer;
+	/* What it left in the context is the mask from now on. */
 	believed = *frame_mask & OURS;
 	*frame_mask &= ~OURS;
+}
+
+static bool in_handler(void)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t context = (uintptr_t)handling.context;
+
+	return here < context && context - here < HANDLER_DEPTH;
 }
 
 void signals_deliver(int signal, siginfo_t *info, ucontext_t *uc)
@@ -179,7 +202,9 @@ void signals_deliver(int signal, siginfo_t *info, ucontext_t *uc)
 	shown_get(signal, &action);
 	if (action.handler == SIG_IGN && !forced)
 		return;
-	if (action.handler == SIG_DFL || action.handler == SIG_IGN) {
+	/* A fault whose signal is ignored or blocked can't be put off: it kills. */
+	if (action.handler == SIG_DFL || action.handler == SIG_IGN ||
+	    (forced && (believed & BIT(signal)))) {
 		default_action(signal, info);
 		return;
 	}
@@ -240,12 +265,19 @@ void signals_mask_filter(int how, sigset_t *set)
 
 	if (!taken)
 		return;
-	if (how == SIG_BLOCK)
+	switch (how) {
+	case SIG_BLOCK:
 		believed |= ours;
-	else if (how == SIG_UNBLOCK)
+		break;
+	case SIG_UNBLOCK:
 		believed &= ~ours;
-	else if (how == SIG_SETMASK)
+		handling.mask &= ~ours;
+		break;
+	case SIG_SETMASK:
 		believed = ours;
+		handling.mask = 0;
+		break;
+	}
 	if (how != SIG_UNBLOCK)
 		*mask &= ~OURS;
 }
@@ -253,7 +285,7 @@ void signals_mask_filter(int how, sigset_t *set)
 void signals_mask_show(sigset_t *old)
 {
 	if (taken)
-		*(uint64_t *)old |= believed;
+		*(uint64_t *)old |= believed | (in_handler() ? handling.mask : 0);
 }
 
 /* ---- taking ---- */
