@@ -19,6 +19,8 @@
 
 __thread struct user_client user_client __attribute__((tls_model("initial-exec"))) = {0, -1};
 
+#define PAGE 4096u
+
 static guarded_copy_fn *guarded_copy;
 
 static guarded_touch_fn *guarded_touch;
@@ -33,16 +35,22 @@ void user_set_guarded_touch(guarded_touch_fn *touch)
 	guarded_touch = touch;
 }
 
-int user_touch(const void *address, bool write)
+int user_touch(const void *address, size_t size, bool write)
 {
-	uintptr_t page = (uintptr_t)address & ~(uintptr_t)4095;
+	const char *at = address, *end = at + size;
 	char byte;
 
-	if (!write || user_client.pid)
-		return copy_from_user(&byte, address, 1);
-	if (guarded_touch)
-		return guarded_touch((void *)(uintptr_t)address) ? -EFAULT : 0;
-	return host_syscall(SYS_madvise, page, 4096, MADV_POPULATE_WRITE) < 0 ? -EFAULT : 0;
+	if (write && !user_client.pid && !guarded_touch) {
+		at = (const char *)((uintptr_t)at & ~(uintptr_t)(PAGE - 1));
+		return host_syscall(SYS_madvise, at, end - at, MADV_POPULATE_WRITE) < 0 ? -EFAULT
+											 : 0;
+	}
+	for (; at < end; at = (const char *)(((uintptr_t)at | (PAGE - 1)) + 1))
+		if (write && guarded_touch && !user_client.pid
+			    ? guarded_touch((void *)(uintptr_t)at) != 0
+			    : copy_from_user(&byte, at, 1) < 0)
+			return -EFAULT;
+	return 0;
 }
 
 static int copy_by_kernel(long number, pid_t pid, void *here, const void *there, size_t size)

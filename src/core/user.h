@@ -44,10 +44,11 @@ struct user_client {
 extern __thread struct user_client user_client __attribute__((tls_model("initial-exec")));
 
 /*
- * Could the client's byte at `address` be read, and with `write` stored to?  0 or -EFAULT.
- * Changes nothing, also against a concurrent store, but faults the page in.
+ * Could the client's memory in [address, address+size) be read, and with `write` stored to?
+ * 0 or -EFAULT.  Touches one byte of each page, which faults the page in but changes
+ * nothing, not even against a concurrent store.
  */
-int user_touch(const void *address, bool write);
+int user_touch(const void *address, size_t size, bool write);
 
 /*
  * The guarded copy: returns the bytes NOT copied.  src/inject sets it when its SIGSEGV

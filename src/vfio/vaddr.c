@@ -31,30 +31,21 @@
 
 static _Atomic uint64_t locked; /* bytes charged */
 
-static int touch(uint64_t address, bool write)
-{
-	return user_touch((const void *)address, write);
-}
-
 int vaddr_check(uint64_t vaddr, uint64_t size, bool write)
 {
-	uint64_t at;
-
 	if (size > USER_LIMIT || vaddr > USER_LIMIT - size)
 		return -EFAULT;
 	if (!user_client.pid && mmio_any() && mmio_overlaps((const void *)vaddr, size))
 		return 0;
-	if (size <= TOUCH_MAX) {
-		for (at = 0; at < size; at += VFIO_PAGE_SIZE)
-			if (touch(vaddr + at, write))
-				return -EFAULT;
-		return 0;
-	}
-	if (user_client.pid) /* another process: its ends are all that can be looked at */
-		return touch(vaddr, write) || touch(vaddr + size - 1, write) ? -EFAULT : 0;
-	if (host_syscall(SYS_msync, vaddr, size, MS_ASYNC) < 0)
+	if (size <= TOUCH_MAX)
+		return user_touch((const void *)vaddr, size, write);
+	/* Another process's ends are all that can be looked at. */
+	if (!user_client.pid && host_syscall(SYS_msync, vaddr, size, MS_ASYNC) < 0)
 		return -EFAULT;
-	return touch(vaddr, write) || touch(vaddr + size - 1, write) ? -EFAULT : 0;
+	if (user_touch((const void *)vaddr, 1, write) ||
+	    user_touch((const void *)(vaddr + size - 1), 1, write))
+		return -EFAULT;
+	return 0;
 }
 
 static bool may_lock_anything(void)
