@@ -30,6 +30,7 @@ int segv_setup(void)
 	if (result < 0)
 		return result;
 	user_set_guarded_copy(guarded_copy);
+	user_set_guarded_touch(guarded_touch);
 	return 0;
 }
 

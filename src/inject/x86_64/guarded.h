@@ -7,6 +7,8 @@
 
 /* 0, or `size` if it faulted. */
 size_t guarded_copy(void *to, const void *from, size_t size);
+/* 0, or 1 if the byte can't be stored to; changes nothing. */
+size_t guarded_touch(void *address);
 extern const char guarded_copy_fixup[];
 /* What the kernel is given as SA_RESTORER. */
 extern const char signal_restorer[];

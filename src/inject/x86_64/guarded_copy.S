@@ -42,6 +42,23 @@ guarded_copy:
 	rep movsb
 	xorl	%eax, %eax
 	ret
+
+/*
+ * size_t guarded_touch(void *address)
+ *
+ * An atomic store of what is there already: 0, or 1 if it faulted.  Between the same two
+ * symbols as the copy.
+ */
+	.globl	guarded_touch
+	.hidden	guarded_touch
+	.type	guarded_touch, @function
+guarded_touch:
+	movl	$1, %edx
+	lock orb $0, (%rdi)
+	xorl	%eax, %eax
+	ret
+	.size	guarded_touch, . - guarded_touch
+
 	.globl	guarded_copy_fixup
 	.hidden	guarded_copy_fixup
 guarded_copy_fixup:
