@@ -42,6 +42,34 @@ static bool runtime_owns(int fd, uint32_t *ret_rdev)
 	return true;
 }
 
+struct named {
+	struct file *file;
+	const char *path;
+};
+
+static void match_node(const struct node *node, void *arg)
+{
+	struct named *n = arg;
+
+	if (n->file->rdev && node->rdev == n->file->rdev)
+		n->path = node->path;
+}
+
+/* A file that came from no node is an anonymous inode, as in fs/anon_inodes.c. */
+static int runtime_name(int fd, char *buffer, size_t size)
+{
+	struct named n = {.file = file_get(fd)};
+	int length;
+
+	if (!n.file)
+		return -EBADF;
+	node_each(match_node, &n);
+	length = n.path ? snprintf(buffer, size, "%s", n.path)
+			: snprintf(buffer, size, "anon_inode:[%s]", n.file->ops->kind);
+	file_put(n.file);
+	return length;
+}
+
 static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 {
 	struct file *f = file_get(fd);
@@ -157,7 +185,7 @@ static int check_mmap(const struct file *f, const struct map_request *request)
 }
 
 static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
-                          off_t offset)
+			  off_t offset)
 {
 	struct file *f = file_get(fd);
 	struct map_request request = {
@@ -204,6 +232,7 @@ static struct runtime table = {
 	.n_slots = FDTABLE_SLOTS,
 	.open = node_open,
 	.owns = runtime_owns,
+	.name = runtime_name,
 	.ioctl = runtime_ioctl,
 	.read = runtime_read,
 	.write = runtime_write,

@@ -34,6 +34,8 @@ struct runtime {
 	int (*open)(const char *path, int flags);
 	/* Whether fd is stood in for; asks the kernel if unknown.  rdev is what stat shows. */
 	bool (*owns)(int fd, uint32_t *ret_rdev);
+	/* What /proc/self/fd/N shows for fd: its length, or -EBADF if it isn't stood in for. */
+	int (*name)(int fd, char *buffer, size_t size);
 	long (*ioctl)(int fd, unsigned long command, unsigned long arg);
 	ssize_t (*read)(int fd, void *buffer, size_t size);
 	ssize_t (*write)(int fd, const void *buffer, size_t size);

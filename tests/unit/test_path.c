@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "inject/preload/path.h"
+#include "tree/prefixes.h"
 
 static void expect_normal(const char *base, const char *path, const char *normal)
 {
@@ -53,6 +54,8 @@ static void test_normalise(void **state)
 
 static void test_covered(void **state)
 {
+	for (size_t i = 0; i < sizeof(tree_prefixes) / sizeof(tree_prefixes[0]); i++)
+		assert_true(path_covered(tree_prefixes[i]));
 	assert_true(path_covered("/sys/bus/pci"));
 	assert_true(path_covered("/sys/bus/pci/devices"));
 	assert_true(path_covered("/dev/vfio/vfio"));
@@ -108,7 +111,21 @@ static void test_suspect(void **state)
 	assert_false(path_suspect("/usr/lib/x86_64-linux-gnu/libc.so.6"));
 	assert_false(path_suspect("/proc/self/maps"));
 	assert_false(path_suspect("/d"));
+	assert_false(path_suspect("/dev/null"));
+	assert_false(path_suspect("/sys/class/net/lo"));
 	assert_false(path_suspect("/home/a..b/c"));
+}
+
+static void test_first_shared(void **state)
+{
+	assert_true(path_first_shared("/sys"));
+	assert_true(path_first_shared("/sys/anything"));
+	assert_true(path_first_shared("/dev/"));
+	assert_true(path_first_shared("//usr"));
+	assert_false(path_first_shared("/"));
+	assert_false(path_first_shared("/sy/bus"));
+	assert_false(path_first_shared("/system"));
+	assert_false(path_first_shared("/usr/dev"));
 }
 
 static void test_climbs(void **state)
@@ -165,10 +182,12 @@ static void test_strip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_normalise), cmocka_unit_test(test_covered),
-		cmocka_unit_test(test_completes), cmocka_unit_test(test_suspect),
-		cmocka_unit_test(test_climbs),    cmocka_unit_test(test_strip),
+		cmocka_unit_test(test_normalise),    cmocka_unit_test(test_covered),
+		cmocka_unit_test(test_completes),    cmocka_unit_test(test_suspect),
+		cmocka_unit_test(test_first_shared), cmocka_unit_test(test_climbs),
+		cmocka_unit_test(test_strip),
 	};
 
+	path_start();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,18 +10,53 @@
 #include "inject/x86_64/raw.h"
 #include "next.h"
 
+/*
+ * Replaces what readlink has put into `buffer`, `was` bytes; what the new text leaves of
+ * the old one is wiped out.
+ */
+static ssize_t put_link(char *buffer, size_t size, size_t was, const char *text, size_t length)
+{
+	if (length > size)
+		length = size;
+	memcpy(buffer, text, length);
+	if (length < was)
+		memset(buffer + length, 0, was - length);
+	return (ssize_t)length;
+}
+
+/*
+ * Whether the link is that of a descriptor that we stand in for, /proc/self/fd/5 with
+ * "/memfd:standin:..." for its text: then what the kernel would show is put in `name`.
+ */
+static bool descriptor_name(const char *path, const char *text, size_t length, char name[PATH_MAX])
+{
+	static const char memfd[] = "/memfd:standin:";
+	const char *last = strrchr(path, '/');
+	char *end;
+	long fd;
+
+	if (length < sizeof(memfd) - 1 || memcmp(text, memfd, sizeof(memfd) - 1) != 0)
+		return false;
+	fd = strtol(last ? last + 1 : path, &end, 10);
+	return !*end && end[-1] != '/' && fd_ours((int)fd) &&
+	       live()->name((int)fd, name, PATH_MAX) >= 0;
+}
+
 static ssize_t readlink_led(int dirfd, const char *path, char *buffer, size_t size)
 {
 	char target[ROOT_MAX + PATH_MAX];
 	size_t length, shared;
 	struct led l;
-	ssize_t n;
+	ssize_t first, n;
 
 	lead(dirfd, path, &l);
 	n = next_readlinkat(dirfd, l.path, buffer, size);
 	if (n <= 0)
 		return n;
+	first = n;
 	length = (size_t)n;
+	if (unlikely(live() != NULL) && descriptor_name(path, buffer, length, target))
+		return put_link(buffer, size, length, target, strlen(target));
 	if (l.tree && buffer[0] == '/' && lead_through(&l))
 		return next_readlinkat(dirfd, l.path, buffer, size);
 	shared = length < root_size() ? length : root_size();
@@ -33,10 +68,7 @@ static ssize_t readlink_led(int dirfd, const char *path, char *buffer, size_t si
 	if (n <= 0)
 		return (ssize_t)length;
 	length = path_strip(target, (size_t)n, root, root_size());
-	if (length > size)
-		length = size;
-	memcpy(buffer, target, length);
-	return (ssize_t)length;
+	return put_link(buffer, size, (size_t)first, target, length);
 }
 
 ssize_t do_readlink(const char *path, char *buffer, size_t size)

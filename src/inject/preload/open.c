@@ -55,7 +55,7 @@ static bool open_led(int dirfd, const char *path, int *flags, struct led *l, int
 	}
 	if (!l->tree)
 		return false;
-	atomic_store_explicit(&tree_opened, true, memory_order_relaxed);
+	note_opened(l);
 	if ((*flags & O_CREAT) && !l->device) {
 		error = raw3(SYS_access, l->path, F_OK, 0);
 		if (error == -ENOENT)
@@ -147,8 +147,7 @@ long syscall_openat2(int dirfd, const char *path, void *how, size_t size)
 	lead(dirfd, path, &l);
 	if (open_device(&l, (int)known.flags, &fd))
 		return result(fd);
-	if (l.tree)
-		atomic_store_explicit(&tree_opened, true, memory_order_relaxed);
+	note_opened(&l);
 	return result(raw4(SYS_openat2, dirfd, l.path, how, size));
 }
 

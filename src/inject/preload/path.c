@@ -15,6 +15,9 @@
 
 #define N_PREFIXES (sizeof(tree_prefixes) / sizeof(tree_prefixes[0]))
 
+/* Which characters a prefix may have behind the first slash. */
+static bool first_letter[256];
+
 /* Whether `path` begins with the components of `head`; an end or a slash follows. */
 static bool begins(const char *path, const char *head)
 {
@@ -27,6 +30,8 @@ static bool begins(const char *path, const char *head)
 
 bool path_covered(const char *normal)
 {
+	if (!first_letter[(unsigned char)normal[1]])
+		return false;
 	for (size_t i = 0; i < N_PREFIXES; i++) {
 		if (begins(normal, tree_prefixes[i]))
 			return true;
@@ -79,50 +84,84 @@ bool path_normalise(const char *base, const char *path, char out[PATH_MAX])
 	return true;
 }
 
+/*
+ * What completes a prefix, by first character: a list of tails for each, 0 ends it.  The
+ * numbers count from 1.
+ */
+#define MAX_TAILS 64
+static struct {
+	const char *text;
+	unsigned char next;
+} tails[MAX_TAILS + 1];
+static unsigned char first_tail[256];
+
+void path_start(void)
+{
+	unsigned n = 0;
+
+	if (tails[1].text)
+		return;
+	for (size_t i = 0; i < N_PREFIXES; i++) {
+		first_letter[(unsigned char)tree_prefixes[i][1]] = true;
+		for (const char *t = tree_prefixes[i]; t && n < MAX_TAILS; t = strchr(t, '/')) {
+			unsigned char first = (unsigned char)*++t;
+
+			n++;
+			tails[n].text = t;
+			tails[n].next = first_tail[first];
+			first_tail[first] = (unsigned char)n;
+		}
+	}
+}
+
+/* Whether the path is written as plainly as can be, but for a slash at the end. */
+static bool plain(const char *path)
+{
+	if (*path == '.')
+		return false;
+	for (; *path; path++) {
+		if (*path == '/' && (path[1] == '/' || path[1] == '.'))
+			return false;
+	}
+	return true;
+}
+
 bool path_completes(const char *relative)
 {
 	char normal[PATH_MAX];
-	const char *rest;
+	const char *rest = relative;
 
-	/* From the root, what climbs above the start stays in it: only the rest is left. */
-	if (relative[0] == '.' || strstr(relative, "/.") || strstr(relative, "//")) {
+	if (!plain(relative)) {
+		/* Taken from the root, what climbs above its start is cut off. */
 		if (!path_normalise("/", relative, normal))
 			return false;
 		rest = normal + 1;
-	} else {
-		rest = relative;
 	}
-	for (size_t i = 0; i < N_PREFIXES; i++) {
-		const char *tail = tree_prefixes[i];
-
-		while (tail) {
-			tail++;
-			if (*tail == *rest && begins(rest, tail))
-				return true;
-			tail = strchr(tail, '/');
-		}
+	for (unsigned i = first_tail[(unsigned char)*rest]; i; i = tails[i].next) {
+		if (begins(rest, tails[i].text))
+			return true;
 	}
-	/*
-	 * It may also name an ancestor of a prefix and climb from nowhere, "../..": that
-	 * is not covered, whatever it starts from.
-	 */
 	return false;
 }
 
 bool path_suspect(const char *absolute)
 {
-	const char *p = absolute + 1;
+	return !plain(absolute) || path_covered(absolute);
+}
 
-	if (*p != '/' && *p != '.') {
-		for (size_t i = 0; i < N_PREFIXES; i++) {
-			const char *first = tree_prefixes[i] + 1;
+bool path_first_shared(const char *absolute)
+{
+	size_t length;
 
-			if (first[0] == p[0] && first[1] == p[1] && first[2] == p[2])
-				return true;
-		}
-		return strstr(p, "/..") != NULL;
+	if (!plain(absolute))
+		return true;
+	length = strcspn(absolute + 1, "/") + 1;
+	for (size_t i = 0; i < N_PREFIXES; i++) {
+		if (strncmp(absolute, tree_prefixes[i], length) == 0 &&
+		    tree_prefixes[i][length] == '/')
+			return true;
 	}
-	return true;
+	return false;
 }
 
 bool path_inside(const char *path, const char *root, size_t root_length)

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Comes before everything below; more than once does no harm. */
+void path_start(void);
+
 /*
  * Joins `base` (normal) and `path` (absolute: base is not used) and makes the result
  * normal, taking `..` lexically.  false: it does not fit.
@@ -28,10 +31,16 @@ bool path_completes(const char *relative);
 /* Whether a component of the path is `..`. */
 bool path_climbs(const char *path);
 /*
- * The first test of an absolute path: false if it certainly is not covered.  Costs a
- * look at some bytes.
+ * The first test of an absolute path: false if it certainly is not covered.  True if it
+ * is, or is written in a way that has to be taken apart.
  */
 bool path_suspect(const char *absolute);
+
+/*
+ * Whether an absolute path begins with the first component of a prefix, or is written in
+ * a way that does not show it.
+ */
+bool path_first_shared(const char *absolute);
 
 /*
  * What is left of `text` (`length` bytes, need not end in NUL) when it is inside `root`:

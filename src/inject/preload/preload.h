@@ -173,8 +173,18 @@ void unroot(char *text);
  */
 bool lead_through(struct led *l);
 
-/* Takes note that a descriptor or stream of a directory in the tree may exist. */
-extern _Atomic bool tree_opened;
+/*
+ * Whether descriptors of directories may exist that are in the tree, and of ones that
+ * hold device nodes.  note_opened() is told of everything that is opened.
+ */
+extern _Atomic bool tree_opened, devices_opened;
+static inline void note_opened(const struct led *l)
+{
+	if (l->tree)
+		atomic_store_explicit(&tree_opened, true, memory_order_relaxed);
+	if (l->device)
+		atomic_store_explicit(&devices_opened, true, memory_order_relaxed);
+}
 
 /* ---- stat.c ---- */
 

@@ -23,7 +23,7 @@
 char root[ROOT_MAX];
 int root_length = -1;
 _Atomic int cwd_state;
-_Atomic bool tree_opened;
+_Atomic bool tree_opened, devices_opened;
 
 void root_start(void)
 {
@@ -36,6 +36,7 @@ void root_start(void)
 		root_length = 0;
 		return;
 	}
+	path_start();
 	memcpy(root, directory, length);
 	memcpy(root + length, "/root", sizeof("/root"));
 	root_length = (int)(length + strlen("/root"));
@@ -175,7 +176,7 @@ static enum resolved resolve(const char *base, const char *path, char virtual[PA
 
 void lead(int dirfd, const char *path, struct led *l)
 {
-	char base[PATH_MAX] = "/";
+	char base[PATH_MAX];
 	bool from_tree = false, crossed = false;
 	size_t length, start = 0;
 	enum resolved how;
@@ -184,6 +185,7 @@ void lead(int dirfd, const char *path, struct led *l)
 	l->tree = l->device = false;
 	if (!suspect(dirfd, path))
 		return;
+	base[0] = '\0'; /* not used with an absolute path */
 	if (path[0] != '/') {
 		if (!start_of(dirfd, base, &from_tree))
 			return;

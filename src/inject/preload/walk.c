@@ -8,7 +8,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
+#include "inject/x86_64/raw.h"
 #include "next.h"
 
 DIR *lead_opendir(const char *path)
@@ -16,27 +18,76 @@ DIR *lead_opendir(const char *path)
 	struct led l;
 
 	lead(AT_FDCWD, path, &l);
-	if (l.tree)
-		atomic_store_explicit(&tree_opened, true, memory_order_relaxed);
+	note_opened(&l);
 	return next_opendir(l.path);
+}
+
+/* An entry of a directory with device nodes is one: nothing else there is a plain file. */
+static void show_entry(DIR *directory, struct dirent *entry)
+{
+	char place[ROOT_MAX + PATH_MAX], link[40];
+	long n;
+
+	if (entry->d_type != DT_REG)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd(directory));
+	n = raw3(SYS_readlink, link, place, sizeof(place) - 1);
+	if (n <= 0)
+		return;
+	place[n] = '\0';
+	if (path_inside(place, root, root_size()) &&
+	    strncmp(place + root_size(), "/dev/", strlen("/dev/")) == 0)
+		entry->d_type = DT_CHR;
+}
+
+struct dirent *do_readdir(DIR *directory)
+{
+	struct dirent *entry = next_readdir(directory);
+
+	if (unlikely(atomic_load_explicit(&devices_opened, memory_order_relaxed)) && entry)
+		show_entry(directory, entry);
+	return entry;
+}
+
+int do_readdir_r(DIR *directory, struct dirent *entry, struct dirent **found)
+{
+	int ret = next_readdir_r(directory, entry, found);
+
+	if (unlikely(atomic_load_explicit(&devices_opened, memory_order_relaxed)) && ret == 0 &&
+	    *found)
+		show_entry(directory, *found);
+	return ret;
+}
+
+static int show_list(const struct led *l, struct dirent **list, int count)
+{
+	for (int i = 0; l->tree && l->device && i < count; i++) {
+		if (list[i]->d_type == DT_REG)
+			list[i]->d_type = DT_CHR;
+	}
+	return count;
 }
 
 int lead_scandir(const char *path, struct dirent ***list, scandir_filter *filter,
 		 scandir_compare *compare)
 {
 	struct led l;
+	int count;
 
 	lead(AT_FDCWD, path, &l);
-	return next_scandir(l.path, list, filter, compare);
+	count = next_scandir(l.path, list, filter, compare);
+	return count > 0 ? show_list(&l, *list, count) : count;
 }
 
 int lead_scandirat(int dirfd, const char *path, struct dirent ***list, scandir_filter *filter,
 		   scandir_compare *compare)
 {
 	struct led l;
+	int count;
 
 	lead(dirfd, path, &l);
-	return next_scandirat(dirfd, l.path, list, filter, compare);
+	count = next_scandirat(dirfd, l.path, list, filter, compare);
+	return count > 0 ? show_list(&l, *list, count) : count;
 }
 
 /* ---- glob ---- */
@@ -48,7 +99,7 @@ static void *glob_opendir(const char *path)
 
 static struct dirent *glob_readdir(void *directory)
 {
-	return readdir(directory);
+	return do_readdir(directory);
 }
 
 static void glob_closedir(void *directory)
@@ -77,7 +128,7 @@ static bool glob_elsewhere(const char *pattern)
 	if (pattern[0] != '/')
 		return pattern[0] && pattern[plain] == '\0' && !suspect(AT_FDCWD, pattern);
 	/* The first component has to be plain. */
-	return memchr(pattern + 1, '/', plain ? plain - 1 : 0) && !path_suspect(pattern);
+	return memchr(pattern + 1, '/', plain ? plain - 1 : 0) && !path_first_shared(pattern);
 }
 
 int do_glob(const char *pattern, int flags, glob_error *error, glob_t *out)
