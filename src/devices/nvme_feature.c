@@ -68,13 +68,10 @@ static int check_namespace(struct nvme_request *request, unsigned id, bool set)
 			return NVME_SUCCESS;
 		return nvme_bad_field(request, 4, NVME_INVALID_NAMESPACE);
 	}
-	/*
-	 * The specification wants "feature not namespace specific" for namespace 1 here.
-	 * Drives let it pass, and drivers count on that: QEMU's sets the write cache so.
-	 */
-	if (!set || nsid <= 1 || nsid == NVME_NSID_ALL)
+	if (!set || nsid == 0 || nsid == NVME_NSID_ALL)
 		return NVME_SUCCESS;
-	return nvme_bad_field(request, 4, NVME_INVALID_NAMESPACE);
+	return nvme_bad_field(request, 4,
+			      nsid == 1 ? NVME_NOT_NAMESPACE_SPECIFIC : NVME_INVALID_NAMESPACE);
 }
 
 static uint16_t *threshold(struct nvme_features *f, uint32_t cdw11)
