@@ -26,7 +26,11 @@ for kind; do
         rm -f "$build.log"
     fi
     ninja -C "$build" > "$build/ninja.log" 2>&1 || { tail -40 "$build/ninja.log"; exit 1; }
-    meson test -C "$build" --no-rebuild --suite unit --suite sanitize -t 5 --print-errorlogs ||
-        status=1
+    # TSan cannot follow handlers that are entered past its own sigaction and left by longjmp.
+    left_out='^$'
+    [ "$kind" != thread ] || left_out=' (mmio|signals)$'
+    mapfile -t tests < <(meson test -C "$build" --list --suite unit --suite sanitize 2> /dev/null |
+        grep ' / ' | grep -Ev "$left_out" | sed 's/.* //')
+    meson test -C "$build" --no-rebuild -t 5 --print-errorlogs "${tests[@]}" || status=1
 done
 exit $status

@@ -48,9 +48,11 @@ static uint64_t bar_read(struct standin_device *dev, unsigned bar, uint64_t offs
 
 	if (offset % size || size > 8)
 		abort();
+	pthread_mutex_lock(&s->lock);
 	memcpy(&value, place(s, bar, offset), size);
-	atomic_fetch_add(&s->reads, 1);
 	s->last_read = (struct model_access){bar, size, offset, value};
+	pthread_mutex_unlock(&s->lock);
+	atomic_fetch_add(&s->reads, 1);
 	return value;
 }
 
@@ -67,7 +69,7 @@ static bool look(struct standin_device *dev, bool trap)
 
 		if (value == s->seen[i])
 			continue;
-		s->seen[i] = value;
+		__atomic_store_n(&s->seen[i], value, __ATOMIC_RELEASE);
 		atomic_fetch_add(&s->rings, 1);
 		any = true;
 	}
@@ -87,13 +89,15 @@ static void bar_write(struct standin_device *dev, unsigned bar, uint64_t offset,
 	if (bar == 2 && offset / MODEL_PAGE == BAR2_DOORBELL) {
 		look(dev, true);
 		standin_doorbells_poll(dev);
-	} else if (bar == 2 && offset / MODEL_PAGE == BAR2_SHADOW) {
-		memcpy((uint8_t *)standin_bar_memory(dev, 2) + offset, &value, size);
-	} else {
-		memcpy(place(s, bar, offset), &value, size);
 	}
-	atomic_fetch_add(&s->writes, 1);
+	pthread_mutex_lock(&s->lock);
+	if (bar == 2 && offset / MODEL_PAGE == BAR2_SHADOW)
+		memcpy((uint8_t *)standin_bar_memory(dev, 2) + offset, &value, size);
+	else if (bar != 2 || offset / MODEL_PAGE != BAR2_DOORBELL)
+		memcpy(place(s, bar, offset), &value, size);
 	s->last_write = (struct model_access){bar, size, offset, value};
+	pthread_mutex_unlock(&s->lock);
+	atomic_fetch_add(&s->writes, 1);
 }
 
 static bool doorbells(struct standin_device *dev)

@@ -314,11 +314,16 @@ static void test_many_buses(void **state)
 {
 	char text[200 * 40] = "", path[64];
 	size_t length = 0;
+#ifdef __SANITIZE_THREAD__
+	const unsigned last = 20; /* it leaves a program few addresses for BARs */
+#else
+	const unsigned last = 100;
+#endif
 
-	for (unsigned bus = 1; bus <= 100; bus++)
+	for (unsigned bus = 1; bus <= last; bus++)
 		length += (size_t)sprintf(text + length, "device tree-probe,addr=%02x:00.0\n", bus);
 	build_well(text);
-	for (unsigned bus = 1; bus <= 100; bus++) {
+	for (unsigned bus = 1; bus <= last; bus++) {
 		snprintf(path, sizeof(path), "sys/bus/pci/devices/0000:%02x:00.0/vendor", bus);
 		assert_text(path, "0xabcd\n");
 	}

@@ -59,10 +59,11 @@ static void probe_write(struct standin_device *dev, unsigned bar, uint64_t offse
 {
 	struct probe *p = standin_device_state(dev);
 
-	p->writes++;
 	p->last_offset = offset;
 	p->last_size = size;
 	p->last_value = value;
+	/* Last: a test may wait for it in another thread. */
+	__atomic_fetch_add(&p->writes, 1, __ATOMIC_RELEASE);
 }
 
 static void probe_command(struct standin_device *dev, uint16_t command)
