@@ -459,8 +459,9 @@ static void test_features(void **state)
 	assert_int_equal(set_feature(r, 3, 0), NVME_INVALID_FIELD);
 	assert_int_equal(set_feature(r, NVME_FEATURE_ARBITRATION | 1u << 31, 0), NVME_NOT_SAVEABLE);
 	assert_int_equal(set_feature(r, NVME_FEATURE_POWER_MANAGEMENT, 1), NVME_INVALID_FIELD);
-	assert_int_equal(admin(r, NVME_ADMIN_SET_FEATURES, 1, NVME_FEATURE_WRITE_CACHE, 0),
+	assert_int_equal(admin(r, NVME_ADMIN_SET_FEATURES, 1, NVME_FEATURE_COALESCING, 0),
 			 NVME_NOT_NAMESPACE_SPECIFIC);
+	assert_int_equal(admin(r, NVME_ADMIN_SET_FEATURES, 1, NVME_FEATURE_WRITE_CACHE, 1), 0);
 	assert_int_equal(admin(r, NVME_ADMIN_SET_FEATURES, 7, NVME_FEATURE_WRITE_CACHE, 0),
 			 NVME_INVALID_NAMESPACE);
 	assert_int_equal(admin(r, NVME_ADMIN_SET_FEATURES, 7, NVME_FEATURE_ERROR_RECOVERY, 0),
