@@ -18,15 +18,15 @@
 #include "core/syscall.h"
 #include "inject/runtime.h"
 
-#define DATA(field)      ((uint32_t)offsetof(struct seccomp_data, field))
-#define LOW(argument)    (DATA(args) + 8 * (argument))
-#define HIGH(argument)   (LOW(argument) + 4)
-#define LOAD(at)         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at)
-#define RETURN(action)   BPF_STMT(BPF_RET | BPF_K, action)
+#define DATA(field)    ((uint32_t)offsetof(struct seccomp_data, field))
+#define LOW(argument)  (DATA(args) + 8 * (argument))
+#define HIGH(argument) (LOW(argument) + 4)
+#define LOAD(at)       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at)
+#define RETURN(action) BPF_STMT(BPF_RET | BPF_K, action)
 /* Goes on if the comparison holds, else `skip` instructions further. */
-#define EQUAL(k, skip)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, 0, skip)
+#define EQUAL(k, skip)    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, 0, skip)
 #define AT_LEAST(k, skip) BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, k, 0, skip)
-#define AT_MOST(k, skip) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, k, skip, 0)
+#define AT_MOST(k, skip)  BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, k, skip, 0)
 
 const struct sock_filter filter_program[] = {
 	/*  0 */ LOAD(DATA(arch)),
@@ -58,7 +58,7 @@ int filter_install(void)
 	if (result < 0)
 		return (int)result;
 	result = host_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-	                      SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
+			      SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
 	/* A positive answer is a thread that could not be synchronised. */
 	return result > 0 ? -ESRCH : (int)result;
 }

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/user.h"
 #include "inject/signals.h"
+#include "inject/stack.h"
 #include "inject/x86_64/context.h"
 #include "inject/x86_64/emulate.h"
 #include "inject/x86_64/guarded.h"
@@ -27,6 +28,8 @@ int segv_setup(void)
 
 	insn_setup();
 	result = outofline_setup();
+	if (result == 0)
+		result = stack_setup();
 	if (result < 0)
 		return result;
 	user_set_guarded_copy(guarded_copy);
@@ -37,6 +40,7 @@ int segv_setup(void)
 void segv_forked(void)
 {
 	outofline_forked();
+	stack_forked();
 }
 
 static bool in_guarded_copy(ucontext_t *uc)
@@ -49,23 +53,39 @@ static bool in_guarded_copy(ucontext_t *uc)
 	return true;
 }
 
-static __attribute__((noinline)) void give_up(const struct mmio_hit *hit, ucontext_t *uc)
+static void give_up(const struct mmio_hit *hit, ucontext_t *uc)
 {
 	uint64_t ip = *context_ip(uc);
 	char text[128];
 
 	insn_format(ip, text, sizeof(text));
 	log_error("cannot emulate \"%s\" at %#llx on %s, BAR %u, offset %#llx", text,
-	          (unsigned long long)ip, hit->dev->address, hit->bar,
-	          (unsigned long long)hit->offset);
+		  (unsigned long long)ip, hit->dev->address, hit->bar,
+		  (unsigned long long)hit->offset);
 	signals_default(SIGSEGV);
+}
+
+struct access {
+	ucontext_t *uc;
+	uintptr_t address;
+	struct mmio_hit hit;
+	struct emulation_fault fault;
+	enum emulation result;
+};
+
+static void do_access(void *arg)
+{
+	struct access *a = arg;
+
+	a->result = emulate(a->uc, a->address, &a->fault);
+	if (a->result == EMULATION_UNKNOWN)
+		give_up(&a->hit, a->uc);
 }
 
 bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	uintptr_t address = (uintptr_t)info->si_addr;
-	struct emulation_fault fault;
-	struct mmio_hit hit;
+	struct access access = {.uc = uc, .address = address};
 
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
@@ -74,30 +94,24 @@ bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 		return true;
 	if (signal != SIGSEGV || info->si_code != SEGV_ACCERR || address == *context_ip(uc))
 		return false;
-	mmio_find((const void *)address, &hit);
-	if (hit.verdict == MMIO_NOT_OURS || hit.protection == PROT_NONE ||
-	    (context_is_store(uc) && !(hit.protection & PROT_WRITE)))
+	mmio_find((const void *)address, &access.hit);
+	if (access.hit.verdict == MMIO_NOT_OURS || access.hit.protection == PROT_NONE ||
+	    (context_is_store(uc) && !(access.hit.protection & PROT_WRITE)))
 		return false;
-	if (hit.verdict == MMIO_RETRY)
+	if (access.hit.verdict == MMIO_RETRY)
 		return true;
-	if (hit.verdict == MMIO_OFF) {
+	if (access.hit.verdict == MMIO_OFF) {
 		signals_raise(SIGBUS, BUS_ADRERR, (void *)address);
 		return true;
 	}
-	switch (emulate(uc, address, &fault)) {
-	case EMULATION_DONE:
+	stack_run(uc, do_access, &access);
+	if (access.result != EMULATION_FAULT)
 		return true;
-	case EMULATION_UNKNOWN:
-		give_up(&hit, uc);
-		return true;
-	default:
-		break;
-	}
-	if (fault.signal != SIGSEGV) {
-		signals_raise(fault.signal, fault.code, (void *)fault.address);
+	if (access.fault.signal != SIGSEGV) {
+		signals_raise(access.fault.signal, access.fault.code, (void *)access.fault.address);
 		return true;
 	}
-	info->si_code = fault.code;
-	info->si_addr = (void *)fault.address;
+	info->si_code = access.fault.code;
+	info->si_addr = (void *)access.fault.address;
 	return false;
 }

@@ -32,12 +32,12 @@
 #include "memory/mmio_private.h"
 
 #define KERNEL_SA_RESTORER 0x04000000ul
-#define BIT(signal)        ((uint64_t)1 << ((signal) - 1))
+#define BIT(signal)        ((uint64_t)1 << ((signal)-1))
 #define OURS               (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGSYS))
 /* Never blocked in our handler: they come from instructions. */
-#define SYNCHRONOUS        (OURS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
-#define SIGNALS            64
-#define HANDLER_DEPTH      (256u << 10) /* bytes of stack a handler may use */
+#define SYNCHRONOUS   (OURS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
+#define SIGNALS       64
+#define HANDLER_DEPTH (256u << 10) /* bytes of stack a handler may use */
 
 /* The kernel's struct sigaction. */
 struct kernel_action {
@@ -100,8 +100,7 @@ static void shown_get(int signal, struct kernel_action *ret)
 		for (int i = 0; i < 4; i++)
 			word[i] = atomic_load_explicit(&s->word[i], memory_order_relaxed);
 		atomic_thread_fence(memory_order_acquire);
-	} while (before & 1 ||
-	         atomic_load_explicit(&s->sequence, memory_order_relaxed) != before);
+	} while (before & 1 || atomic_load_explicit(&s->sequence, memory_order_relaxed) != before);
 	memcpy(ret, word, sizeof(word));
 }
 
@@ -144,7 +143,7 @@ void signals_raise(int signal, int code, void *address)
 	info.si_code = code;
 	info.si_addr = address;
 	host_syscall(SYS_rt_tgsigqueueinfo, host_syscall(SYS_getpid), host_syscall(SYS_gettid),
-	             signal, &info);
+		     signal, &info);
 }
 
 /* Sent by somebody, not raised by an instruction of this thread. */
@@ -159,11 +158,11 @@ static void default_action(int signal, siginfo_t *info)
 	/* A fault happens again by itself; a refused system call does not. */
 	if (was_sent(info) || signal == SIGSYS)
 		host_syscall(SYS_rt_tgsigqueueinfo, host_syscall(SYS_getpid),
-		             host_syscall(SYS_gettid), signal, info);
+			     host_syscall(SYS_gettid), signal, info);
 }
 
 static void call_handler(int signal, const struct kernel_action *action, siginfo_t *info,
-                         ucontext_t *uc)
+			 ucontext_t *uc)
 {
 	void (*handler)(int, siginfo_t *, void *) =
 		(void (*)(int, siginfo_t *, void *))(uintptr_t)action->handler;

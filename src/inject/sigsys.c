@@ -20,16 +20,17 @@
 #include "inject/runtime.h"
 #include "inject/segv.h"
 #include "inject/signals.h"
+#include "inject/stack.h"
 #include "inject/x86_64/context.h"
 #include "inject/x86_64/scan.h"
 
-#define SCAN_NS    10000000 /* at most this long ... */
+#define SCAN_NS    10000000   /* at most this long ... */
 #define SCAN_PIECE (1u << 20) /* ... looked at after so many bytes */
 
 static const char *const left_out[] = {
-	"libc.so",  "libc-",   "ld-linux", "ld-2",   "libpthread", "libasan", "libtsan",
-	"libubsan", "liblsan", "libclang_rt", "libstandin", "libZydis", "libZycore", "liburing",
-	"libgomp",  "librt",   "libdl.",   "libm.so",
+	"libc.so",   "libc-",    "ld-linux", "ld-2",        "libpthread", "libasan",
+	"libtsan",   "libubsan", "liblsan",  "libclang_rt", "libstandin", "libZydis",
+	"libZycore", "liburing", "libgomp",  "librt",       "libdl.",     "libm.so",
 };
 
 static long (*answer)(int fd, unsigned long command, unsigned long arg);
@@ -139,7 +140,7 @@ void sigsys_start(long (*handler)(int fd, unsigned long command, unsigned long a
 	result = filter_install();
 	if (result < 0)
 		log_warning("ioctls that do not go through libc will not be seen: seccomp: %s",
-		            strerror(-result));
+			    strerror(-result));
 	installed = result == 0;
 }
 
@@ -149,6 +150,15 @@ static bool is_our_ioctl(const siginfo_t *info, ucontext_t *uc)
 
 	return info->si_code == 1 /* SYS_SECCOMP */ && info->si_syscall == SYS_ioctl &&
 	       command >= FILTER_IOCTL_FIRST && command <= FILTER_IOCTL_LAST;
+}
+
+static void do_call(void *arg)
+{
+	ucontext_t *uc = arg;
+
+	*context_register(uc, RAX) =
+		(uint64_t)answer((int)*context_register(uc, RDI), *context_register(uc, RSI),
+				 *context_register(uc, RDX));
 }
 
 /*
@@ -161,8 +171,6 @@ bool sigsys_claim(int signal, siginfo_t *info, ucontext_t *uc)
 		return segv_claim(signal, info, uc);
 	if (!answer || !is_our_ioctl(info, uc))
 		return false;
-	*context_register(uc, RAX) = (uint64_t)answer((int)*context_register(uc, RDI),
-	                                              *context_register(uc, RSI),
-	                                              *context_register(uc, RDX));
+	stack_run(uc, do_call, uc);
 	return true;
 }

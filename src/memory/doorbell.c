@@ -30,7 +30,7 @@
 #include "core/trace.h"
 #include "memory/mmio_private.h"
 
-#define ROUNDS_A_LOOK  16u    /* empty rounds between looks at the clock */
+#define ROUNDS_A_LOOK 16u /* empty rounds between looks at the clock */
 
 struct doorbell_policy doorbell_policy = {
 	.streak = 8,

@@ -64,9 +64,9 @@ bool mmio_trapping(void)
 
 void mmio_block_signals(uint64_t *ret_old)
 {
-	uint64_t block = ~((1ull << (SIGSEGV - 1)) | (1ull << (SIGBUS - 1)) |
-	                   (1ull << (SIGSYS - 1)) | (1ull << (SIGFPE - 1)) |
-	                   (1ull << (SIGILL - 1)) | (1ull << (SIGTRAP - 1)));
+	uint64_t block =
+		~((1ull << (SIGSEGV - 1)) | (1ull << (SIGBUS - 1)) | (1ull << (SIGSYS - 1)) |
+		  (1ull << (SIGFPE - 1)) | (1ull << (SIGILL - 1)) | (1ull << (SIGTRAP - 1)));
 
 	host_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &block, ret_old, sizeof(block));
 }
@@ -178,8 +178,7 @@ static bool has_doorbells(const struct mapping *m)
 static bool has_trapped(const struct mapping *m)
 {
 	for (uintptr_t at = m->start; at < m->end; at += PAGE)
-		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) !=
-		    STANDIN_PAGE_RAM)
+		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) != STANDIN_PAGE_RAM)
 			return true;
 	return false;
 }
@@ -270,7 +269,7 @@ struct leftovers {
 		struct standin_device *dev;
 		struct file *file;
 		bool stop;
-	} *of;
+	} * of;
 };
 
 static int leftovers_init(struct leftovers *l, const struct table *old)
@@ -282,7 +281,7 @@ static int leftovers_init(struct leftovers *l, const struct table *old)
 
 /* The mappings of `old` that [start, end) covers entirely. */
 static void leftovers_collect(struct leftovers *l, const struct table *old, const struct table *t,
-                              uintptr_t start, uintptr_t end)
+			      uintptr_t start, uintptr_t end)
 {
 	for (size_t i = 0; old && i < old->n; i++) {
 		const struct mapping *m = &old->m[i];
@@ -320,7 +319,7 @@ static void *map_pages(struct mapping *m, const struct map_request *request)
 	int result;
 
 	place = host_mmap(request->address, size, protection, flags, m->dev->memory_fd,
-	                  (off_t)(((uint64_t)m->bar << 40) | m->offset));
+			  (off_t)(((uint64_t)m->bar << 40) | m->offset));
 	if (host_is_error(place))
 		return place;
 	m->start = (uintptr_t)place;
@@ -622,6 +621,7 @@ void mmio_find(const void *address, struct mmio_hit *ret_hit)
 	ret_hit->verdict = MMIO_TRAPPED;
 	if (atomic_load(&m.dev->memory_off))
 		ret_hit->verdict = MMIO_OFF;
-	else if (kind == STANDIN_PAGE_RAM || (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
+	else if (kind == STANDIN_PAGE_RAM ||
+		 (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
 		ret_hit->verdict = MMIO_RETRY;
 }

@@ -13,6 +13,7 @@
 #include "core/config.h"
 #include "core/file.h"
 #include "core/hostfd.h"
+#include "core/user.h"
 #include "inject/segv.h"
 #include "inject/signals.h"
 #include "memory/mmio.h"
@@ -41,6 +42,15 @@ static uint8_t *place(struct model_state *s, unsigned bar, uint64_t offset)
 	return bar == 0 ? s->memory + offset : s->trap + offset % MODEL_PAGE;
 }
 
+static __attribute__((noinline)) int be_greedy(void)
+{
+	volatile uint8_t room[40 << 10];
+
+	for (size_t i = 0; i < sizeof(room); i += 512)
+		room[i] = 1;
+	return copy_guarded((void *)(uintptr_t)room, (void *)4096, 64);
+}
+
 static uint64_t bar_read(struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size)
 {
 	struct model_state *s = standin_device_state(dev);
@@ -48,6 +58,8 @@ static uint64_t bar_read(struct standin_device *dev, unsigned bar, uint64_t offs
 
 	if (offset % size || size > 8)
 		abort();
+	if (s->greedy)
+		s->greedy_result = be_greedy();
 	pthread_mutex_lock(&s->lock);
 	memcpy(&value, place(s, bar, offset), size);
 	s->last_read = (struct model_access){bar, size, offset, value};
@@ -80,7 +92,7 @@ static bool look(struct standin_device *dev, bool trap)
 }
 
 static void bar_write(struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size,
-                      uint64_t value)
+		      uint64_t value)
 {
 	struct model_state *s = standin_device_state(dev);
 
@@ -158,8 +170,7 @@ struct model_state *model_state(void)
 
 void *model_map(unsigned bar, uint64_t offset, size_t size, int protection)
 {
-	struct map_request request = {
-		.size = size, .protection = protection, .flags = MAP_SHARED};
+	struct map_request request = {.size = size, .protection = protection, .flags = MAP_SHARED};
 
 	if (mmio_map(model_device(), bar, offset, &request) < 0) {
 		fprintf(stderr, "mmio_map failed\n");

@@ -26,10 +26,13 @@ struct model_state {
 	uint8_t trap[MODEL_PAGE];        /* BAR 2's */
 	_Atomic unsigned reads, writes;
 	volatile struct model_access last_read, last_write;
+	/* Loads use 40 KiB of stack and copy from an address that is not mapped. */
+	bool greedy;
+	int greedy_result;
 	/* Doorbells: the last value seen of each of 16, however it came. */
 	pthread_mutex_t lock;
 	uint32_t seen[16];
-	_Atomic uint64_t rings;  /* changes seen */
+	_Atomic uint64_t rings;   /* changes seen */
 	_Atomic uint64_t trapped; /* of them by a trap */
 };
 

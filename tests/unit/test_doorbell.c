@@ -126,7 +126,7 @@ static void test_race(void **state)
 		rounds++;
 	}
 	print_message("%u rounds, %lu sessions\n", rounds,
-	              (unsigned long)(statistics().sessions - sessions));
+		      (unsigned long)(statistics().sessions - sessions));
 	assert_true(statistics().sessions > sessions);
 	unmap_doorbells(d);
 }

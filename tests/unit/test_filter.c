@@ -67,7 +67,8 @@ static uint32_t interpret(const struct seccomp_data *data)
 
 static uint32_t verdict(uint32_t arch, int number, uint64_t command, uint64_t sixth)
 {
-	struct seccomp_data data = {.arch = arch, .nr = number, .args = {3, command, 0, 0, 0, sixth}};
+	struct seccomp_data data = {
+		.arch = arch, .nr = number, .args = {3, command, 0, 0, 0, sixth}};
 
 	return interpret(&data);
 }
@@ -86,9 +87,9 @@ static void test_program(void **state)
 	assert_int_equal(verdict(X86, SYS_ioctl, 0xffffffff00003b64, 0), SECCOMP_RET_TRAP);
 	/* Half a cookie is none. */
 	assert_int_equal(verdict(X86, SYS_ioctl, 0x3b64, (uint32_t)SYSCALL_COOKIE),
-	                 SECCOMP_RET_TRAP);
+			 SECCOMP_RET_TRAP);
 	assert_int_equal(verdict(X86, SYS_ioctl, 0x3b64, SYSCALL_COOKIE >> 32 << 32),
-	                 SECCOMP_RET_TRAP);
+			 SECCOMP_RET_TRAP);
 	for (int n = 0; n < 500; n++)
 		if (n != SYS_ioctl)
 			assert_int_equal(verdict(X86, n, 0x3b64, 0), SECCOMP_RET_ALLOW);

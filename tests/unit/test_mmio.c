@@ -60,15 +60,15 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 }
 
 /* si_code of the client's own fault that `action` causes, or 0. */
-#define FAULT(action)                                                                              \
-	({                                                                                         \
-		struct sigaction act_ = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};        \
-		seen.si_code = 0;                                                                  \
-		assert_int_equal(signals_action(SIGSEGV, &act_, NULL), 0);                         \
-		if (sigsetjmp(escape, 1) == 0) {                                                   \
-			action;                                                                    \
-		}                                                                                  \
-		seen.si_code;                                                                      \
+#define FAULT(action)                                                                       \
+	({                                                                                  \
+		struct sigaction act_ = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}; \
+		seen.si_code = 0;                                                           \
+		assert_int_equal(signals_action(SIGSEGV, &act_, NULL), 0);                  \
+		if (sigsetjmp(escape, 1) == 0) {                                            \
+			action;                                                             \
+		}                                                                           \
+		seen.si_code;                                                               \
 	})
 
 static void test_kinds(void **state)
@@ -210,7 +210,8 @@ static void test_mprotect(void **state)
 
 static void test_map_fixed(void **state)
 {
-	uint8_t *reserve = host_mmap(NULL, 16 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *reserve =
+		host_mmap(NULL, 16 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct map_request request = {
 		.address = reserve + 4 * PAGE,
 		.size = 4 * PAGE,
@@ -251,7 +252,7 @@ static void test_moved(void **state)
 	uint8_t *to = host_mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_equal(mremap(m + PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to),
-	                 to);
+			 to);
 	mmio_moved(m + PAGE, 2 * PAGE, to, 2 * PAGE);
 	store(to + 4, 1);
 	assert_int_equal(model_state()->last_write.offset, PAGE + 4);
@@ -328,9 +329,13 @@ static void test_strings_across(void **state)
 	to = reserve + 2 * PAGE - 8;
 	writes();
 	assert_int_equal(FAULT({
-		count = 5;
-		__asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(0x5a) : "memory");
-	}), SEGV_MAPERR);
+				 count = 5;
+				 __asm__ volatile("rep stosl"
+						  : "+D"(to), "+c"(count)
+						  : "a"(0x5a)
+						  : "memory");
+			 }),
+			 SEGV_MAPERR);
 	assert_int_equal(writes(), 2);
 	assert_ptr_equal(seen.si_addr, reserve + 2 * PAGE);
 	model_unmap(reserve, 3 * PAGE);

@@ -74,17 +74,17 @@ static bool is_blocked(const sigset_t *mask, int signal)
 }
 
 /* The status of a child that runs `body`. */
-#define CHILD(body)                                                                                \
-	({                                                                                         \
-		int status_;                                                                       \
-		pid_t child_ = fork();                                                             \
-		if (child_ == 0) {                                                                 \
-			setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});                            \
-			body;                                                                      \
-			_exit(99);                                                                 \
-		}                                                                                  \
-		assert_int_equal(waitpid(child_, &status_, 0), child_);                            \
-		status_;                                                                           \
+#define CHILD(body)                                                     \
+	({                                                              \
+		int status_;                                            \
+		pid_t child_ = fork();                                  \
+		if (child_ == 0) {                                      \
+			setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); \
+			body;                                           \
+			_exit(99);                                      \
+		}                                                       \
+		assert_int_equal(waitpid(child_, &status_, 0), child_); \
+		status_;                                                \
 	})
 
 static void test_shown(void **state)
@@ -327,6 +327,15 @@ static void test_small_stack(void **state)
 	*(volatile uint64_t *)(m + 8) = 1;
 	__asm__ volatile("vpaddd (%0), %%ymm0, %%ymm0" : : "r"(m) : "xmm0");
 	__asm__ volatile("lock addl $1, (%0)" : : "r"(m) : "memory", "cc");
+	/* A model that takes much stack, and copies from memory that is not there. */
+	model_state()->greedy = true;
+	touch(m);
+	model_state()->greedy = false;
+	assert_int_equal(model_state()->greedy_result, -EFAULT);
+	touch(m);
+	assert_int_equal(sigaltstack(NULL, &small), 0);
+	assert_int_equal(small.ss_size, 8192);
+	assert_int_equal(small.ss_flags, 0);
 	small.ss_flags = SS_DISABLE;
 	sigaltstack(old.ss_sp ? &old : &small, NULL);
 	for (used = 0; used < 8192 && space[PAGE + used] == 0xee; used++)

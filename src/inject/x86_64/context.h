@@ -10,21 +10,21 @@
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-#define FLAG_CF 0x0001u
-#define FLAG_PF 0x0004u
-#define FLAG_AF 0x0010u
-#define FLAG_ZF 0x0040u
-#define FLAG_SF 0x0080u
-#define FLAG_TF 0x0100u
-#define FLAG_DF 0x0400u
-#define FLAG_OF 0x0800u
+#define FLAG_CF          0x0001u
+#define FLAG_PF          0x0004u
+#define FLAG_AF          0x0010u
+#define FLAG_ZF          0x0040u
+#define FLAG_SF          0x0080u
+#define FLAG_TF          0x0100u
+#define FLAG_DF          0x0400u
+#define FLAG_OF          0x0800u
 #define FLAGS_ARITHMETIC 0x08d5u /* CF PF AF ZF SF OF */
 
 static inline uint64_t *context_register(ucontext_t *uc, unsigned number)
 {
 	static const uint8_t at[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
-	                               REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
-	                               REG_R12, REG_R13, REG_R14, REG_R15};
+				       REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+				       REG_R12, REG_R13, REG_R14, REG_R15};
 
 	return (uint64_t *)&uc->uc_mcontext.gregs[at[number]];
 }

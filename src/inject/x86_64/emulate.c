@@ -27,7 +27,7 @@
 #include "inject/x86_64/outofline.h"
 #include "memory/mmio.h"
 
-#define PAGE       4096u
+#define PAGE        4096u
 #define REP_AT_ONCE 4096u /* elements of a string between looks at pending signals */
 
 /* ---- memory ---- */
@@ -95,7 +95,7 @@ static int check_write(struct emulation_fault *f, uintptr_t address, size_t size
 }
 
 static int write_pieces(struct emulation_fault *f, uintptr_t address, const uint8_t *from,
-                        size_t size, bool registers)
+			size_t size, bool registers)
 {
 	struct mmio_hit hit;
 	uint64_t value;
@@ -120,7 +120,7 @@ static int write_pieces(struct emulation_fault *f, uintptr_t address, const uint
 
 /* Ordinary memory, which can still fault, comes before the registers. */
 static int write_memory(struct emulation_fault *f, uintptr_t address, const void *buffer,
-                        size_t size)
+			size_t size)
 {
 	int result = check_write(f, address, size);
 
@@ -139,7 +139,7 @@ static int write_memory(struct emulation_fault *f, uintptr_t address, const void
 /* ---- registers and addresses ---- */
 
 static void set_register(ucontext_t *uc, unsigned number, unsigned size, unsigned shift,
-                         uint64_t value)
+			 uint64_t value)
 {
 	uint64_t *r = context_register(uc, number), mask;
 
@@ -185,10 +185,12 @@ static uintptr_t operand_address(const struct insn *insn, ucontext_t *uc)
 		a += *context_register(uc, insn->index) * insn->scale;
 	/* A bit's number counts from the operand on, in both directions. */
 	if (insn->bit_reg != INSN_NO_REGISTER) {
-		int64_t bit = (int64_t)extend(*context_register(uc, insn->bit_reg), insn->reg_size,
-		                              true);
+		int64_t bit =
+			(int64_t)extend(*context_register(uc, insn->bit_reg), insn->reg_size, true);
 
-		a += (uint64_t)(bit >> (insn->reg_size == 8 ? 6 : insn->reg_size == 4 ? 5 : 4)) *
+		a += (uint64_t)(bit >> (insn->reg_size == 8   ? 6
+					: insn->reg_size == 4 ? 5
+							      : 4)) *
 		     insn->reg_size;
 	}
 	if (insn->narrow)
@@ -199,19 +201,19 @@ static uintptr_t operand_address(const struct insn *insn, ucontext_t *uc)
 /* ---- kinds ---- */
 
 static int do_load(const struct insn *insn, ucontext_t *uc, uintptr_t address,
-                   struct emulation_fault *f)
+		   struct emulation_fault *f)
 {
 	uint64_t value = 0;
 
 	if (read_memory(f, address, &value, insn->size) < 0)
 		return -EFAULT;
 	set_register(uc, insn->reg, insn->reg_size, insn->reg_shift,
-	             extend(value, insn->size, insn->sign_extend));
+		     extend(value, insn->size, insn->sign_extend));
 	return 0;
 }
 
 static int do_store(const struct insn *insn, ucontext_t *uc, uintptr_t address,
-                    struct emulation_fault *f)
+		    struct emulation_fault *f)
 {
 	uint64_t value = insn->immediate;
 
@@ -222,7 +224,7 @@ static int do_store(const struct insn *insn, ucontext_t *uc, uintptr_t address,
 
 /* push, pop, call and jmp: the other side is the stack or the instruction pointer. */
 static int do_stack(const struct insn *insn, ucontext_t *uc, uintptr_t address,
-                    struct emulation_fault *f)
+		    struct emulation_fault *f)
 {
 	uint64_t *sp = context_register(uc, RSP), value = 0, next = insn->rip + insn->length;
 
@@ -275,7 +277,7 @@ static uint64_t compare(uint64_t a, uint64_t b, unsigned size)
 }
 
 static int do_string_element(const struct insn *insn, ucontext_t *uc, struct emulation_fault *f,
-                             bool *ret_equal)
+			     bool *ret_equal)
 {
 	uint64_t *si = context_register(uc, RSI), *di = context_register(uc, RDI);
 	uint64_t *flags = context_flags(uc), a = 0, b = 0;
@@ -333,12 +335,11 @@ static bool string_touches(const struct insn *insn, ucontext_t *uc)
 {
 	uint64_t si = *context_register(uc, RSI), di = *context_register(uc, RDI);
 	bool from = insn->string == STRING_MOVS || insn->string == STRING_LODS ||
-	            insn->string == STRING_CMPS;
+		    insn->string == STRING_CMPS;
 
 	if (from && (is_register(si) || is_register(si + insn->size - 1)))
 		return true;
-	return insn->string != STRING_LODS &&
-	       (is_register(di) || is_register(di + insn->size - 1));
+	return insn->string != STRING_LODS && (is_register(di) || is_register(di + insn->size - 1));
 }
 
 /*
@@ -395,8 +396,8 @@ static bool divides_badly(const struct insn *insn, ucontext_t *uc, const uint8_t
 	return quotient > most || quotient < -(__int128)most - 1;
 }
 
-static int do_generic(const struct insn *insn, ucontext_t *uc, uintptr_t address,
-                      struct slot *slot, struct emulation_fault *f)
+static int do_generic(const struct insn *insn, ucontext_t *uc, uintptr_t address, struct slot *slot,
+		      struct emulation_fault *f)
 {
 	uint8_t *operand = slot_operand(slot);
 	gregset_t before;
@@ -424,7 +425,7 @@ static int do_generic(const struct insn *insn, ucontext_t *uc, uintptr_t address
 }
 
 static int perform(const struct insn *insn, ucontext_t *uc, uintptr_t operand, struct slot *slot,
-                   struct emulation_fault *f)
+		   struct emulation_fault *f)
 {
 	switch (insn->kind) {
 	case INSN_LOAD:

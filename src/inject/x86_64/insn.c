@@ -133,7 +133,7 @@ static uint8_t address_register(ZydisRegister reg)
 }
 
 static void take_address(struct insn *insn, const ZydisDecodedInstruction *z,
-                         const ZydisDecodedOperandMem *mem)
+			 const ZydisDecodedOperandMem *mem)
 {
 	insn->base = address_register(mem->base);
 	insn->index = address_register(mem->index);
@@ -163,10 +163,10 @@ static void take_register(struct insn *insn, const ZydisDecodedOperand *operand)
 
 /* mov and its widening kin between memory and general registers or immediates. */
 static bool decode_move(struct insn *insn, const struct insn_scratch *s,
-                        const ZydisDecodedOperand *memory)
+			const ZydisDecodedOperand *memory)
 {
-	const ZydisDecodedOperand *other = memory == &s->operand[0] ? &s->operand[1]
-	                                                             : &s->operand[0];
+	const ZydisDecodedOperand *other =
+		memory == &s->operand[0] ? &s->operand[1] : &s->operand[0];
 
 	switch (s->insn.mnemonic) {
 	case ZYDIS_MNEMONIC_MOVSX:
@@ -242,8 +242,8 @@ static bool decode_string(struct insn *insn, const struct insn_scratch *s)
 		insn->repeat = REPEAT_WHILE_EQUAL;
 	else if (z->attributes & ZYDIS_ATTRIB_HAS_REPNE)
 		insn->repeat = REPEAT_WHILE_NOT_EQUAL;
-	if (z->address_width != 64 || z->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS |
-	                                               ZYDIS_ATTRIB_HAS_SEGMENT_GS))
+	if (z->address_width != 64 ||
+	    z->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS))
 		insn->kind = INSN_UNKNOWN;
 	return true;
 }
@@ -300,8 +300,8 @@ static bool needs_vector(const struct insn_scratch *s)
 static bool can_copy(const struct insn_scratch *s, const ZydisDecodedOperand *memory)
 {
 	const ZydisDecodedInstruction *z = &s->insn;
-	bool conditional = memory->actions & (ZYDIS_OPERAND_ACTION_CONDREAD |
-	                                      ZYDIS_OPERAND_ACTION_CONDWRITE);
+	bool conditional =
+		memory->actions & (ZYDIS_OPERAND_ACTION_CONDREAD | ZYDIS_OPERAND_ACTION_CONDWRITE);
 
 	if (memory->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 	    memory->mem.type != ZYDIS_MEMOP_TYPE_MEM || memory->size == 0 ||
@@ -352,7 +352,7 @@ static bool build_copy(struct insn *insn, const ZydisDecodedInstruction *z)
 }
 
 static void decode_generic(struct insn *insn, const struct insn_scratch *s,
-                           const ZydisDecodedOperand *memory)
+			   const ZydisDecodedOperand *memory)
 {
 	const ZydisDecodedInstruction *z = &s->insn;
 
@@ -412,8 +412,8 @@ void insn_decode(uint64_t rip, struct insn *ret_insn, void *room)
 	ret_insn->kind = INSN_UNKNOWN;
 	ret_insn->base = ret_insn->index = ret_insn->bit_reg = INSN_NO_REGISTER;
 	n = fetch(rip, ret_insn->bytes);
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, ret_insn->bytes, n, &s->insn,
-	                                         s->operand)))
+	if (!ZYAN_SUCCESS(
+		    ZydisDecoderDecodeFull(&decoder, ret_insn->bytes, n, &s->insn, s->operand)))
 		return;
 	ret_insn->length = s->insn.length;
 	classify(ret_insn, s);
@@ -432,6 +432,5 @@ void insn_format(uint64_t rip, char *text, size_t size)
 		return;
 	ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
 	ZydisFormatterFormatInstruction(&formatter, &s.insn, s.operand,
-	                                s.insn.operand_count_visible, text, size, rip,
-	                                NULL);
+					s.insn.operand_count_visible, text, size, rip, NULL);
 }

@@ -11,20 +11,20 @@
 #include <stdint.h>
 
 #define INSN_NO_REGISTER 0xff
-#define INSN_IP          16   /* as a base register */
-#define INSN_OPERAND_MAX 64   /* bytes of a memory operand */
+#define INSN_IP          16 /* as a base register */
+#define INSN_OPERAND_MAX 64 /* bytes of a memory operand */
 
 enum insn_kind {
-	INSN_LOAD,      /* a general register takes the value, zero- or sign-extended */
-	INSN_STORE,     /* of a general register */
+	INSN_LOAD,  /* a general register takes the value, zero- or sign-extended */
+	INSN_STORE, /* of a general register */
 	INSN_STORE_IMM,
-	INSN_SKIP,      /* cache hints: nothing to do */
+	INSN_SKIP, /* cache hints: nothing to do */
 	INSN_PUSH,
 	INSN_POP,
 	INSN_CALL,
 	INSN_JUMP,
-	INSN_STRING,    /* movs, stos, lods, cmps, scas */
-	INSN_GENERIC,   /* runs out of line on a copy of the operand */
+	INSN_STRING,  /* movs, stos, lods, cmps, scas */
+	INSN_GENERIC, /* runs out of line on a copy of the operand */
 	INSN_UNKNOWN,
 };
 
@@ -49,9 +49,9 @@ struct insn {
 	bool narrow;
 	/* GENERIC */
 	bool reads, writes;
-	bool vector;     /* needs more than the general registers and flags */
-	uint8_t bit_reg; /* bt and its kin: the register with the bit's number */
-	uint8_t divide;  /* enum insn_divide */
+	bool vector;      /* needs more than the general registers and flags */
+	uint8_t bit_reg;  /* bt and its kin: the register with the bit's number */
+	uint8_t divide;   /* enum insn_divide */
 	uint8_t code[20]; /* the same instruction on a RIP-relative operand ... */
 	uint8_t code_length;
 	uint8_t operand_at; /* ... whose displacement is here */

@@ -121,8 +121,8 @@ struct slot *slot_take(void)
 			continue;
 		}
 		if (atomic_compare_exchange_weak_explicit(&busy, &now, now | (now + 1),
-		                                          memory_order_acquire,
-		                                          memory_order_relaxed))
+							  memory_order_acquire,
+							  memory_order_relaxed))
 			return slot_at((unsigned)__builtin_ctzll(~now));
 	}
 }

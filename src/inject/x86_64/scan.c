@@ -13,19 +13,19 @@
 
 #include <Zydis/Zydis.h>
 
-#define BEFORE  40u /* bytes before a candidate where decoding starts first ... */
-#define STARTS  16u /* ... and how many starts there are, one byte apart */
-#define NEEDED  11u /* of them that must arrive */
+#define BEFORE 40u /* bytes before a candidate where decoding starts first ... */
+#define STARTS 16u /* ... and how many starts there are, one byte apart */
+#define NEEDED 11u /* of them that must arrive */
 
 static bool arrives(const ZydisDecoder *decoder, const uint8_t *from, const uint8_t *at,
-                    const uint8_t *end)
+		    const uint8_t *end)
 {
 	ZydisDecoderContext context;
 	ZydisDecodedInstruction insn;
 
 	while (from < at) {
 		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, &context, from,
-		                                                (size_t)(end - from), &insn)))
+								(size_t)(end - from), &insn)))
 			return false;
 		from += insn.length;
 	}
@@ -33,7 +33,7 @@ static bool arrives(const ZydisDecoder *decoder, const uint8_t *from, const uint
 }
 
 static bool is_genuine(const ZydisDecoder *decoder, const uint8_t *text, const uint8_t *at,
-                       const uint8_t *end)
+		       const uint8_t *end)
 {
 	unsigned arrived = 0;
 
