@@ -97,15 +97,19 @@ static long check_extension(struct file *f, struct ioctl_call *call)
 static long set_iommu(struct file *f, struct ioctl_call *call)
 {
 	struct vfio_container *c = f->priv;
+	struct type1 *iommu;
 	long ret;
 
 	pthread_mutex_lock(&c->lock);
-	if (!c->groups || c->iommu)
+	if (!c->groups || c->iommu) {
 		ret = -EINVAL;
-	else if (type1_check_extension(NULL, call->arg) <= 0)
+	} else if (type1_check_extension(NULL, call->arg) <= 0) {
 		ret = -ENODEV;
-	else
-		ret = type1_create(call->arg, &c->iommu);
+	} else {
+		ret = type1_create(call->arg, &iommu);
+		if (!ret)
+			c->iommu = iommu;
+	}
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
@@ -142,7 +146,7 @@ static long container_gate(struct file *f, unsigned int cmd, const struct ioctl_
 	case VFIO_SET_IOMMU:
 		return 0;
 	default:
-		return __atomic_load_n(&c->iommu, __ATOMIC_RELAXED) ? 0 : -EINVAL;
+		return atomic_load_explicit(&c->iommu, memory_order_relaxed) ? 0 : -EINVAL;
 	}
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/iova.h"
 #include "core/log.h"
@@ -33,6 +34,7 @@ int vfio_device_create(struct standin_device *dev, struct vfio_group *group,
 		return -ENOMEM;
 	v->dev = dev;
 	v->group = group;
+	pthread_mutex_init(&v->reset_lock, NULL);
 	pthread_mutex_init(&v->config_lock, NULL);
 	pthread_mutex_init(&v->ioeventfd_lock, NULL);
 	pthread_mutex_init(&v->power_lock, NULL);
@@ -51,6 +53,7 @@ void vfio_device_destroy(struct vfio_device *v)
 	pthread_mutex_destroy(&v->power_lock);
 	pthread_mutex_destroy(&v->ioeventfd_lock);
 	pthread_mutex_destroy(&v->config_lock);
+	pthread_mutex_destroy(&v->reset_lock);
 	free(v);
 }
 
@@ -69,9 +72,11 @@ bool vfio_device_can_reset(const struct vfio_device *v)
 
 void vfio_device_reset(struct vfio_device *v)
 {
+	pthread_mutex_lock(&v->reset_lock);
 	device_reset(v->dev);
 	vfio_irqs_restore(v);
 	vfio_config_apply_command(v);
+	pthread_mutex_unlock(&v->reset_lock);
 }
 
 /* A descriptor for the device's memory with an open file of its own. */
@@ -96,13 +101,11 @@ static int open_again(struct vfio_device *v)
 	if (fd < 0)
 		return fd;
 	f = file_get_by_inode(fd);
-	if (!f) {
-		host_close(fd);
-		return -EAGAIN;
-	}
-	ret = file_add_descriptor(f, fd);
-	file_put(f);
+	ret = f ? file_add_descriptor(f, fd) : -EAGAIN;
+	if (f)
+		file_put(f);
 	if (ret) {
+		fdtable_forget(fd);
 		host_close(fd);
 		return ret;
 	}
@@ -122,8 +125,7 @@ static int open_first(struct vfio_device *v, struct iova_map *map)
 	fd = open_placeholder(dev);
 	if (fd < 0)
 		return fd;
-	dev->vfio = v;
-	vfio_device_reset(v);
+	device_reset(dev);
 	vfio_config_open(v);
 	device_attach(dev, map);
 	vfio_config_apply_command(v);

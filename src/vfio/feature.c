@@ -52,7 +52,7 @@ static void leave(struct vfio_device *v)
 
 void vfio_device_wake(struct vfio_device *v)
 {
-	if (!__atomic_load_n(&v->low_power, __ATOMIC_RELAXED))
+	if (!atomic_load_explicit(&v->low_power, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&v->power_lock);
 	if (v->low_power && line_connected(&v->wakeup)) {

@@ -57,7 +57,7 @@ static int claim(unsigned number, int *ret_claim)
 {
 	const char *directory = instance ? instance->config->directory : NULL;
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char path[4096];
+	char path[1024];
 	int fd, ret;
 
 	*ret_claim = -1;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/hostfd.h"
 #include "core/user.h"
@@ -433,7 +434,8 @@ long vfio_set_irqs(struct file *f, struct ioctl_call *call)
 	struct vfio_device *v = f->priv;
 	const struct vfio_irq_set *set = call->data;
 	struct request r = {set->index, set->start, set->count, set->flags, NULL};
-	uint32_t available, data[2048];
+	uint32_t available, small[128];
+	void *data = small;
 	size_t data_size;
 	int datum;
 	long ret;
@@ -447,18 +449,26 @@ long vfio_set_irqs(struct file *f, struct ioctl_call *call)
 	datum = datum_size(set->flags);
 	if (datum < 0)
 		return datum;
-	/* No device has more vectors than `data` has room for. */
 	data_size = (size_t)set->count * (unsigned)datum;
 	if (set->argsz - sizeof(*set) < data_size)
 		return -EINVAL;
-	if (data_size) {
-		if (copy_from_user(data, (void *)(call->arg + sizeof(*set)), data_size))
-			return -EFAULT;
-		r.data = data;
+	/* Some threads have small stacks; 2048 vectors are rare. */
+	if (data_size > sizeof(small)) {
+		data = host_mmap(NULL, data_size, PROT_READ | PROT_WRITE,
+		                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (host_is_error(data))
+			return -ENOMEM;
 	}
-	pthread_mutex_lock(&v->igate);
-	ret = apply(v, &r);
-	pthread_mutex_unlock(&v->igate);
+	if (copy_from_user(data, (void *)(call->arg + sizeof(*set)), data_size)) {
+		ret = -EFAULT;
+	} else {
+		r.data = data_size ? data : NULL;
+		pthread_mutex_lock(&v->igate);
+		ret = apply(v, &r);
+		pthread_mutex_unlock(&v->igate);
+	}
+	if (data != small)
+		host_munmap(data, data_size);
 	return ret;
 }
 
@@ -512,7 +522,9 @@ void vfio_irqs_disable(struct vfio_device *v)
 		msi_disable(v, v->irqs.type == VFIO_PCI_MSIX_IRQ_INDEX);
 	line_connect(&v->irqs.err, -1);
 	line_connect(&v->irqs.req, -1);
+	pthread_mutex_lock(&v->irq_lock);
 	v->irqs.virq_disabled = false;
+	pthread_mutex_unlock(&v->irq_lock);
 	v->irqs.msi_qmax = 0;
 	pthread_mutex_unlock(&v->igate);
 }

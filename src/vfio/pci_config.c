@@ -254,7 +254,10 @@ void vfio_config_show_msix(struct vfio_device *v, bool enabled)
 
 void vfio_config_apply_command(struct vfio_device *v)
 {
+	/* Under the lock, so that of two changes the later one comes later to the model. */
+	pthread_mutex_lock(&v->config_lock);
 	device_set_command(v->dev, get16(v->physical, PCI_COMMAND));
+	pthread_mutex_unlock(&v->config_lock);
 }
 
 /* BAR sizing: the address bits that a BAR of that size doesn't have read as zero. */

@@ -6,7 +6,7 @@
  * kernel, containers, groups and devices may be closed in any order: an open device keeps
  * its group's file, and an attached group keeps its container.
  *
- * Locks, outermost first: group->lock, container->lock, device->igate,
+ * Locks, outermost first: group->lock, container->lock, device->reset_lock, device->igate,
  * device->config_lock, device->irq_lock.
  */
 #ifndef STANDIN_VFIO_VFIO_H
@@ -38,7 +38,7 @@ struct vfio_container {
 	_Atomic unsigned refs; /* the file, and each attached group */
 	pthread_mutex_t lock;
 	struct vfio_group *groups;
-	struct type1 *iommu; /* NULL until VFIO_SET_IOMMU */
+	struct type1 *_Atomic iommu; /* NULL until VFIO_SET_IOMMU; changed under the lock */
 };
 
 extern const struct file_ops vfio_container_ops;
@@ -116,13 +116,13 @@ void vfio_group_destroy(struct vfio_group *group);
 /* ---- devices (device.c) ---- */
 
 struct vfio_irqs {
-	int type; /* VFIO_PCI_*_IRQ_INDEX, or VFIO_PCI_NUM_IRQS: none enabled */
+	_Atomic int type; /* VFIO_PCI_*_IRQ_INDEX, or VFIO_PCI_NUM_IRQS: none enabled */
 	struct line intx, err, req;
 	bool masked;        /* INTx; under irq_lock */
 	bool virq_disabled; /* the command register's INTx disable; under irq_lock */
 	struct eventfd_watch *unmask;
 	unsigned msi_allocated; /* vectors that MSI was enabled with */
-	unsigned msi_qmax;      /* log2 of that, rounded up */
+	_Atomic unsigned msi_qmax; /* log2 of that, rounded up */
 };
 
 struct vfio_ioeventfd;
@@ -131,6 +131,7 @@ struct vfio_device {
 	struct standin_device *dev;
 	struct vfio_group *group;
 	bool opened; /* under group->lock */
+	pthread_mutex_t reset_lock; /* one reset at a time */
 
 	pthread_mutex_t igate; /* interrupt setup */
 	struct vfio_irqs irqs;
@@ -153,7 +154,7 @@ struct vfio_device {
 	unsigned n_ioeventfds;
 
 	pthread_mutex_t power_lock;
-	bool low_power;    /* VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY in force */
+	_Atomic bool low_power; /* VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY in force */
 	struct line wakeup;
 };
 

@@ -2,8 +2,16 @@
 /* Containers and groups: every ioctl with each cause of failure, and orders of closing. */
 #include "vfio_fixture.h"
 
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "core/device.h"
 
@@ -563,6 +571,187 @@ static void two_groups(void **state)
 	assert_int_equal(map_at(IOVA, 0x1000), -EINVAL);
 }
 
+/* ---- other processes, and the limit on locked memory ---- */
+
+/*
+ * Runs `work` in a child; what it returns is the child's exit status.  An instance of the
+ * parent's is none of the child's.
+ */
+static int in_child(int (*work)(void *), void *arg)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(work(arg));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void start_in(const char *directory, const char *more)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "device vfio-probe,addr=01:00.0\ndirectory %s\n%s", directory,
+	         more);
+	if (standin_start(text))
+		fail_msg("%s", standin_error());
+}
+
+/* Opens the group in a process of its own and stays there until the pipe is closed. */
+static pid_t hold_group(const char *directory, int *ret_pipe)
+{
+	int ready[2], stop[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready) | pipe(stop), 0);
+	pid = fork();
+	if (!pid) {
+		close(stop[1]);
+		standin_stop(); /* the parent's */
+		start_in(directory, "");
+		byte = standin_open("/dev/vfio/0", O_RDWR) < 0;
+		if (write(ready[1], &byte, 1) != 1 || read(stop[0], &byte, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 0);
+	close(ready[0]);
+	close(ready[1]);
+	close(stop[0]);
+	*ret_pipe = stop[1];
+	return pid;
+}
+
+static void group_is_busy_elsewhere(void **state)
+{
+	char directory[] = "/tmp/standin-test-XXXXXX", path[128];
+	pid_t holder;
+	int stop;
+
+	assert_non_null(mkdtemp(directory));
+	holder = hold_group(directory, &stop);
+	start_in(directory, "");
+	assert_int_equal(standin_open("/dev/vfio/0", O_RDWR), -1);
+	assert_int_equal(errno, EBUSY);
+	/* However it ends. */
+	kill(holder, SIGKILL);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+	close(stop);
+	group = standin_open("/dev/vfio/0", O_RDWR);
+	assert_true(group >= 0);
+	standin_close(group);
+	group = -1;
+	/* Closed here, it is free there. */
+	holder = hold_group(directory, &stop);
+	close(stop);
+	assert_int_equal(waitpid(holder, NULL, 0), holder);
+	snprintf(path, sizeof(path), "%s/vfio-group-0.lock", directory);
+	unlink(path);
+	assert_int_equal(rmdir(directory), 0);
+}
+
+static int memlock_child(void *arg)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {{0}};
+	struct rlimit limit = {8192, 8192};
+
+	start_in("/tmp", "set vfio.memlock=1\n");
+	container = standin_open("/dev/vfio/vfio", O_RDWR);
+	group = standin_open("/dev/vfio/0", O_RDWR);
+	attach(VFIO_TYPE1v2_IOMMU);
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) || syscall(SYS_capset, &header, none))
+		return 1;
+	if (map_at(IOVA, 0x3000) != -ENOMEM || map_at(IOVA, 0x2000) ||
+	    map_at(IOVA + 0x10000, 0x1000) != -ENOMEM || map_at(IOVA, 0x1000) != -EEXIST)
+		return 2;
+	if (unmap_at(IOVA, 0x2000, 0) != 0x2000 || map_at(IOVA, 0x2000))
+		return 3;
+	/* The mappings of a container that goes are no longer charged. */
+	standin_ioctl(group, VFIO_GROUP_UNSET_CONTAINER);
+	attach(VFIO_TYPE1v2_IOMMU);
+	return map_at(IOVA, 0x2000) ? 4 : 0;
+}
+
+static void memlock(void **state)
+{
+	assert_int_equal(in_child(memlock_child, NULL), 0);
+	unlink("/tmp/vfio-group-0.lock");
+}
+
+/* A map and its unmap from several threads at once, with the device reading what is there. */
+static _Atomic bool stop_threads;
+
+static void *map_and_unmap(void *arg)
+{
+	uint64_t iova = (uintptr_t)arg;
+	unsigned i;
+
+	for (i = 0; i < 5000; i++) {
+		assert_int_equal(map_at(iova, 0x2000), 0);
+		assert_int_equal(unmap_at(iova, 0x2000, 0), 0x2000);
+	}
+	return NULL;
+}
+
+static void *read_by_dma(void *arg)
+{
+	char bytes[0x2000];
+	unsigned n = 0;
+
+	while (!atomic_load(&stop_threads))
+		n += standin_dma_read(probes[0]->dev, IOVA, bytes, sizeof(bytes)) == 0;
+	return (void *)(uintptr_t)n;
+}
+
+static void concurrent_maps(void **state)
+{
+	pthread_t mappers[3], reader;
+	uintptr_t i;
+
+	atomic_store(&stop_threads, false);
+	config_write(4, 2, 6);
+	pthread_create(&reader, NULL, read_by_dma, NULL);
+	for (i = 0; i < 3; i++)
+		pthread_create(&mappers[i], NULL, map_and_unmap, (void *)(IOVA + i * 0x10000));
+	for (i = 0; i < 3; i++)
+		pthread_join(mappers[i], NULL);
+	atomic_store(&stop_threads, true);
+	pthread_join(reader, NULL);
+	assert_int_equal(unmap_at(0, 0, VFIO_DMA_UNMAP_FLAG_ALL), 0);
+}
+
+/* Opening and closing from several threads: the device is realized once and stays usable. */
+static void *open_and_close(void *arg)
+{
+	unsigned i;
+	int fd;
+
+	for (i = 0; i < 500; i++) {
+		fd = (int)ctl(group, VFIO_GROUP_GET_DEVICE_FD, (void *)DEVICE_NAME);
+		assert_true(fd >= 0);
+		assert_int_equal(ctl_value(fd, VFIO_DEVICE_RESET, 0), 0);
+		assert_int_equal(standin_close(fd), 0);
+	}
+	return NULL;
+}
+
+static void concurrent_opens(void **state)
+{
+	pthread_t threads[3];
+	unsigned i;
+
+	for (i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, open_and_close, NULL);
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(ctl(group, VFIO_GROUP_UNSET_CONTAINER, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +778,10 @@ int main(void)
 		T(device_opened_twice, open_device),
 		T(dma_follows_the_container, open_device),
 		T(two_groups, open_device),
+		cmocka_unit_test_teardown(group_is_busy_elsewhere, stop_instance),
+		cmocka_unit_test(memlock),
+		T(concurrent_maps, open_device),
+		T(concurrent_opens, open_v2),
 	};
 
 	memory = mmap(NULL, 64 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

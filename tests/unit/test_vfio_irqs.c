@@ -143,6 +143,20 @@ static void msix(void **state)
 	assert_int_equal(signals(fd[3], 0), 0);
 }
 
+static void msix_all_vectors(void **state)
+{
+	int fds[PROBE_VECTORS];
+	unsigned i;
+
+	for (i = 0; i < PROBE_VECTORS; i++)
+		fds[i] = i % 3 ? fd[i % 3] : -1;
+	assert_int_equal(eventfds(MSIX, 0, PROBE_VECTORS, fds), 0);
+	for (i = 0; i < PROBE_VECTORS; i++)
+		standin_irq_message(probes[0]->dev, i);
+	assert_int_equal(signals(fd[1], 0), PROBE_VECTORS / 3 + 1);
+	assert_int_equal(signals(fd[2], 0), PROBE_VECTORS / 3);
+}
+
 static void msix_first_request_fails(void **state)
 {
 	int bad[2] = {fd[0], 4711};
@@ -354,7 +368,7 @@ static void ioeventfd(void **state)
 	e.fd = -1;
 	assert_int_equal(ctl(device, VFIO_DEVICE_IOEVENTFD, &e), 0);
 	assert_int_equal(write(fd[0], &one, 8), 8);
-	for (i = 0; i < 5000 && !__atomic_load_n(&p->writes, __ATOMIC_ACQUIRE); i++)
+	for (i = 0; i < 5000 && !p->writes; i++)
 		usleep(1000);
 	assert_int_equal(p->writes, 1);
 	assert_int_equal(p->last_offset, 0x1000);
@@ -419,6 +433,7 @@ int main(void)
 		T(info, open_all),
 		T(general_failures, open_all),
 		T(msix, open_all),
+		T(msix_all_vectors, open_all),
 		T(msix_first_request_fails, open_all),
 		T(msix_survives_reset, open_all),
 		T(msi, open_all),

@@ -25,14 +25,15 @@
 
 #define DEVICE_NAME   "0000:01:00.0"
 #define REGION(index) ((off_t)(index) << 40)
-#define PROBE_VECTORS 65
+#define PROBE_VECTORS 200
 #define PROBE_TABLE   0x2000
 #define PROBE_BAR_SIZE 0x4000
 
 /* What the probe model has seen. */
 struct probe {
 	struct standin_device *dev;
-	unsigned resets, reads, writes;
+	unsigned resets, reads;
+	_Atomic unsigned writes; /* counted last: then the fields below are there */
 	uint64_t last_offset, last_value;
 	unsigned last_size;
 	uint16_t command;
