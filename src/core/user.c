@@ -93,19 +93,12 @@ int copy_to_user(void *to, const void *from, size_t size)
 
 ssize_t copy_string_from_user(char *to, const char *from, size_t max)
 {
-	/* In pieces that stay inside a page, so that a string at a mapping's end is read. */
-	for (size_t done = 0; done < max;) {
-		size_t piece = 4096 - ((uintptr_t)from + done) % 4096;
-		const char *end;
-
-		if (piece > max - done)
-			piece = max - done;
-		if (copy_from_user(to + done, from + done, piece) < 0)
+	/* By the byte: not one after the string's end may be touched, and strings are short. */
+	for (size_t length = 0; length < max; length++) {
+		if (copy_from_user(to + length, from + length, 1) < 0)
 			return -EFAULT;
-		end = memchr(to + done, '\0', piece);
-		if (end)
-			return end - to;
-		done += piece;
+		if (to[length] == '\0')
+			return (ssize_t)length;
 	}
 	return -EINVAL;
 }

@@ -3,6 +3,7 @@
 #
 # The command itself: exit statuses, one-line complaints, signals, what is left behind, and
 # that a client finds its descriptors, signals and environment as it would alone.
+sources=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 
 # Private directories go where nobody else's are, so that they can be counted.
@@ -125,6 +126,24 @@ check "list --devices names nvme and its keys" prints '^nvme:' list --devices
 check "list --ioctls names VFIO's" prints 'VFIO_IOMMU_MAP_DMA' list --ioctls
 check "list --faults names ioctls" prints '^  VFIO_IOMMU_MAP_DMA' list --faults
 check "list --faults names the backends' points" prints '^  backend' list --faults
+
+# The man page and the registries say the same.
+documented() {
+    local page=$sources/man/standin-devices.7 key
+    as_user "$standin" list --devices > out || return 1
+    for key in $(awk '/^  / {print $1}' out) $(sed -n 's/^\([a-z-]*\):.*/\1/p' out); do
+        grep -Eq "^\.(BI|BR|SS) $key(=|\$)" "$page" || { echo "$key is not in $page"; return 1; }
+    done
+}
+check "every model and key is in its man page" documented
+options_documented() {
+    as_user "$standin" help run > out || return 1
+    for option in $(grep -o '^  --[a-z]*' out); do
+        grep -q "$(echo "$option" | sed 's/-/\\\\-/g')" "$sources/man/standin-run.1" ||
+            { echo "$option is not in standin-run.1"; return 1; }
+    done
+}
+check "every option of run is in its man page" options_documented
 
 no_space() { ! as_user "$standin" list > /dev/full 2> err && grep -q '^standin: ' err; }
 check "list to a full device fails" no_space
