@@ -42,47 +42,69 @@ static bool descriptor_name(const char *path, const char *text, size_t length, c
 	       live()->name((int)fd, name, PATH_MAX) >= 0;
 }
 
-static ssize_t readlink_led(int dirfd, const char *path, char *buffer, size_t size)
+/* A path that may be in the tree. */
+static __attribute__((noinline)) ssize_t lead_readlinkat(int dirfd, const char *path, char *buffer,
+							 size_t size)
 {
-	char target[ROOT_MAX + PATH_MAX];
-	size_t length, shared;
 	struct led l;
-	ssize_t first, n;
+	ssize_t n;
 
 	lead(dirfd, path, &l);
 	n = next_readlinkat(dirfd, l.path, buffer, size);
-	if (n <= 0)
-		return n;
-	first = n;
-	length = (size_t)n;
-	if (unlikely(live() != NULL) && descriptor_name(path, buffer, length, target))
-		return put_link(buffer, size, length, target, strlen(target));
-	if (l.tree && buffer[0] == '/' && lead_through(&l))
+	if (n > 0 && buffer[0] == '/' && lead_through(&l))
 		return next_readlinkat(dirfd, l.path, buffer, size);
-	shared = length < root_size() ? length : root_size();
-	if (root_size() == 0 || memcmp(buffer, root, shared) != 0 ||
-	    (length < root_size() && length < size))
-		return n;
-	/* It may have been cut, so read it whole. */
-	n = raw4(SYS_readlinkat, dirfd, l.path, target, sizeof(target));
+	return n;
+}
+
+/* The kernel named a place in the tree: perhaps not all of it fitted, so ask again. */
+static __attribute__((noinline)) ssize_t reread(int dirfd, const char *path, char *buffer,
+						size_t size, size_t was)
+{
+	char target[ROOT_MAX + PATH_MAX];
+	long n = raw4(SYS_readlinkat, dirfd, path, target, sizeof(target));
+
 	if (n <= 0)
-		return (ssize_t)length;
-	length = path_strip(target, (size_t)n, root, root_size());
-	return put_link(buffer, size, (size_t)first, target, length);
+		return (ssize_t)was;
+	return put_link(buffer, size, was, target,
+			path_strip(target, (size_t)n, root, root_size()));
+}
+
+static __attribute__((noinline)) ssize_t rename_descriptor(const char *path, char *buffer,
+							   size_t size, size_t was)
+{
+	char name[PATH_MAX];
+
+	if (!descriptor_name(path, buffer, was, name))
+		return (ssize_t)was;
+	return put_link(buffer, size, was, name, strlen(name));
+}
+
+/* What a link says, shown as it should be. */
+static ssize_t shown_link(int dirfd, const char *path, char *buffer, size_t size, ssize_t n)
+{
+	size_t length = (size_t)n, shared = length < root_size() ? length : root_size();
+
+	if (n <= 0 || buffer[0] != '/' || root_size() == 0)
+		return n;
+	if (memcmp(buffer, root, shared) == 0 && (length >= root_size() || length == size))
+		return reread(dirfd, path, buffer, size, length);
+	if (unlikely(live() != NULL))
+		return rename_descriptor(path, buffer, size, length);
+	return n;
 }
 
 ssize_t do_readlink(const char *path, char *buffer, size_t size)
 {
-	if (root_length == 0)
-		return next_readlink(path, buffer, size);
-	return readlink_led(AT_FDCWD, path, buffer, size);
+	if (unlikely(suspect(AT_FDCWD, path)))
+		return lead_readlinkat(AT_FDCWD, path, buffer, size);
+	return shown_link(AT_FDCWD, path, buffer, size, next_readlink(path, buffer, size));
 }
 
 ssize_t do_readlinkat(int dirfd, const char *path, char *buffer, size_t size)
 {
-	if (root_length == 0)
-		return next_readlinkat(dirfd, path, buffer, size);
-	return readlink_led(dirfd, path, buffer, size);
+	if (unlikely(suspect(dirfd, path)))
+		return lead_readlinkat(dirfd, path, buffer, size);
+	return shown_link(dirfd, path, buffer, size, next_readlinkat(dirfd, path, buffer, size));
 }
 
 ssize_t do___readlink_chk(const char *path, char *buffer, size_t size, size_t room)
@@ -125,20 +147,13 @@ char *lead_canonicalize_file_name(const char *path)
 	return lead_realpath(path, NULL);
 }
 
-char *do_getcwd(char *buffer, size_t size)
+/* Too long with the root before it; perhaps not without.  errno is ERANGE. */
+static __attribute__((noinline)) char *shorter_cwd(char *buffer, size_t size)
 {
-	char place[ROOT_MAX + PATH_MAX];
-	char *ret = next_getcwd(buffer, size);
+	char place[ROOT_MAX + PATH_MAX], *ret;
 	size_t length;
 	long n;
 
-	if (ret) {
-		unroot(ret);
-		return ret;
-	}
-	if (errno != ERANGE || size == 0 || root_size() == 0)
-		return NULL;
-	/* Too long with the root before it; perhaps not without. */
 	n = raw2(SYS_getcwd, place, sizeof(place));
 	if (n <= 0 || !path_inside(place, root, root_size()))
 		return NULL;
@@ -148,6 +163,17 @@ char *do_getcwd(char *buffer, size_t size)
 	ret = buffer ? buffer : malloc(size);
 	if (ret)
 		memcpy(ret, place, length);
+	return ret;
+}
+
+char *do_getcwd(char *buffer, size_t size)
+{
+	char *ret = next_getcwd(buffer, size);
+
+	if (ret)
+		unroot(ret);
+	else if (errno == ERANGE && size && root_size())
+		ret = shorter_cwd(buffer, size);
 	return ret;
 }
 
@@ -206,27 +232,26 @@ long syscall_getcwd(char *buffer, size_t size)
  */
 static int cwd_changed(int ret)
 {
-	static _Atomic pid_t own;
-	pid_t pid, none = 0;
-
 	if (ret != 0 || root_size() == 0)
 		return ret;
-	pid = (pid_t)raw1(SYS_getpid, 0);
-	if (!atomic_compare_exchange_strong(&own, &none, pid) && none != pid)
+	if ((pid_t)raw1(SYS_getpid, 0) != cwd_owner)
 		atomic_store(&cwd_state, CWD_VARIES);
 	else if (atomic_load(&cwd_state) != CWD_VARIES)
 		atomic_store(&cwd_state, CWD_UNKNOWN);
 	return ret;
 }
 
-int do_chdir(const char *path)
+static __attribute__((noinline)) int lead_chdir(const char *path)
 {
 	struct led l;
 
-	if (!suspect(AT_FDCWD, path))
-		return cwd_changed(next_chdir(path));
 	lead(AT_FDCWD, path, &l);
-	return cwd_changed(next_chdir(l.path));
+	return next_chdir(l.path);
+}
+
+int do_chdir(const char *path)
+{
+	return cwd_changed(suspect(AT_FDCWD, path) ? lead_chdir(path) : next_chdir(path));
 }
 
 int do_fchdir(int fd)

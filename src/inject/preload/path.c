@@ -126,22 +126,26 @@ static bool plain(const char *path)
 	return true;
 }
 
-bool path_completes(const char *relative)
+static bool completes(const char *rest)
 {
-	char normal[PATH_MAX];
-	const char *rest = relative;
-
-	if (!plain(relative)) {
-		/* Taken from the root, what climbs above its start is cut off. */
-		if (!path_normalise("/", relative, normal))
-			return false;
-		rest = normal + 1;
-	}
 	for (unsigned i = first_tail[(unsigned char)*rest]; i; i = tails[i].next) {
 		if (begins(rest, tails[i].text))
 			return true;
 	}
 	return false;
+}
+
+/* Taken from the root, what climbs above its start is cut off. */
+static __attribute__((noinline)) bool completes_normalised(const char *relative)
+{
+	char normal[PATH_MAX];
+
+	return path_normalise("/", relative, normal) && completes(normal + 1);
+}
+
+bool path_completes(const char *relative)
+{
+	return plain(relative) ? completes(relative) : completes_normalised(relative);
 }
 
 bool path_suspect(const char *absolute)

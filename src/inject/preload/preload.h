@@ -136,6 +136,7 @@ void root_start(void);
 
 enum cwd { CWD_UNKNOWN, CWD_OUTSIDE, CWD_TREE, CWD_VARIES };
 extern _Atomic int cwd_state;
+extern pid_t cwd_owner; /* the process whose memory this is */
 
 bool suspect_slow(int dirfd, const char *path);
 

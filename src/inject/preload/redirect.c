@@ -23,6 +23,7 @@
 char root[ROOT_MAX];
 int root_length = -1;
 _Atomic int cwd_state;
+pid_t cwd_owner;
 _Atomic bool tree_opened, devices_opened;
 
 void root_start(void)
@@ -36,6 +37,7 @@ void root_start(void)
 		root_length = 0;
 		return;
 	}
+	cwd_owner = (pid_t)raw1(SYS_getpid, 0);
 	path_start();
 	memcpy(root, directory, length);
 	memcpy(root + length, "/root", sizeof("/root"));
@@ -52,17 +54,17 @@ void unroot(char *text)
  * The directory that relative paths start from, as the client sees it.  false: nobody
  * knows.  *ret_tree: it is inside the tree.
  */
-static bool start_of(int dirfd, char base[PATH_MAX], bool *ret_tree)
+static bool start_of(int dirfd, char place[ROOT_MAX + PATH_MAX], bool *ret_tree)
 {
-	char link[40], place[ROOT_MAX + PATH_MAX];
+	char link[40];
 	long n;
 
 	if (dirfd == AT_FDCWD) {
-		n = raw2(SYS_getcwd, place, sizeof(place) - 1);
+		n = raw2(SYS_getcwd, place, ROOT_MAX + PATH_MAX - 1);
 		n -= n > 0; /* counts the NUL */
 	} else {
 		snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
-		n = raw3(SYS_readlink, link, place, sizeof(place) - 1);
+		n = raw3(SYS_readlink, link, place, ROOT_MAX + PATH_MAX - 1);
 	}
 	if (n <= 0 || place[0] != '/')
 		return false;
@@ -70,15 +72,12 @@ static bool start_of(int dirfd, char base[PATH_MAX], bool *ret_tree)
 	*ret_tree = path_inside(place, root, root_size());
 	if (*ret_tree)
 		unroot(place);
-	if (strlen(place) >= PATH_MAX)
-		return false;
-	strcpy(base, place);
-	return true;
+	return strlen(place) < PATH_MAX;
 }
 
-static enum cwd cwd_now(void)
+static __attribute__((noinline)) enum cwd cwd_now(void)
 {
-	char base[PATH_MAX];
+	char base[ROOT_MAX + PATH_MAX];
 	bool inside;
 
 	return start_of(AT_FDCWD, base, &inside) && inside ? CWD_TREE : CWD_OUTSIDE;
@@ -117,7 +116,7 @@ bool suspect_slow(int dirfd, const char *path)
  * Takes a normal path one step up.  false: there is no such place in the tree, and then
  * it is unchanged.
  */
-static bool climb(char virtual[PATH_MAX], bool *crossed)
+static __attribute__((noinline)) bool climb(char virtual[PATH_MAX], bool *crossed)
 {
 	char place[ROOT_MAX + PATH_MAX], resolved[PATH_MAX];
 
@@ -176,7 +175,7 @@ static enum resolved resolve(const char *base, const char *path, char virtual[PA
 
 void lead(int dirfd, const char *path, struct led *l)
 {
-	char base[PATH_MAX];
+	char base[ROOT_MAX + PATH_MAX];
 	bool from_tree = false, crossed = false;
 	size_t length, start = 0;
 	enum resolved how;

@@ -70,6 +70,7 @@ void activation_unlock(void)
 void activation_forked(void)
 {
 	activating = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	cwd_owner = (pid_t)raw1(SYS_getpid, 0);
 }
 
 /* The one message of this library: a device is there but cannot work. */
@@ -124,11 +125,15 @@ static const struct runtime *load(void)
 const struct runtime *activate(void)
 {
 	static bool tried;
-	const struct runtime *rt = live();
+	const struct runtime *rt;
 	int saved = errno;
 
-	if (rt || inside || root_size() == 0)
-		return rt;
+	if (inside || root_size() == 0)
+		return live();
+	/*
+	 * Taken even if it is loaded already: an open is rare, and a client built with
+	 * -fsanitize=thread sees a lock order things but not an atomic of ours.
+	 */
 	pthread_mutex_lock(&activating);
 	rt = live();
 	if (!rt && !tried) {

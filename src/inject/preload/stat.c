@@ -123,22 +123,26 @@ int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 	return ret;
 }
 
-#define STAT_VERSION 1 /* the kernel's struct stat, the only one here */
+/* 0 is the kernel's struct stat and 1 is libc's, which here are the same. */
+static bool known(int version)
+{
+	return version == 0 || version == 1;
+}
 
 int lead___xstat(int version, const char *path, struct stat *st)
 {
-	return version == STAT_VERSION ? lead_stat(path, st) : next___xstat(version, path, st);
+	return known(version) ? lead_stat(path, st) : next___xstat(version, path, st);
 }
 
 int lead___lxstat(int version, const char *path, struct stat *st)
 {
-	return version == STAT_VERSION ? lead_lstat(path, st) : next___lxstat(version, path, st);
+	return known(version) ? lead_lstat(path, st) : next___lxstat(version, path, st);
 }
 
 int do___fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags)
 {
-	return version == STAT_VERSION ? do_fstatat(dirfd, path, st, flags)
-				       : next___fxstatat(version, dirfd, path, st, flags);
+	return known(version) ? do_fstatat(dirfd, path, st, flags)
+			      : next___fxstatat(version, dirfd, path, st, flags);
 }
 
 static __attribute__((noinline)) int lead_statx(int dirfd, const char *path, int flags,
@@ -182,7 +186,7 @@ int live_fstat(int fd, struct stat *st)
 
 int live___fxstat(int version, int fd, struct stat *st)
 {
-	return version == STAT_VERSION ? live_fstat(fd, st) : next___fxstat(version, fd, st);
+	return known(version) ? live_fstat(fd, st) : next___fxstat(version, fd, st);
 }
 
 /*
