@@ -12,10 +12,10 @@
 #include "core/fault.h"
 
 FAULT_POINTS(backend_points, "backend.read", "backend.write", "backend.flush", "backend.discard",
-             "backend.zero")
+	     "backend.zero")
 
 #define MEMORY_SIZE     (64u << 20)
-#define MEMORY_SIZE_MAX ((uint64_t)1 << 43) /* what fits into an address space with room left */
+#define MEMORY_SIZE_MAX ((uint64_t)1 << 43) /* what ext4 and tmpfs can have as a sparse file */
 
 int backend_open(struct standin_device *dev, unsigned block_size, struct backend **ret_backend)
 {

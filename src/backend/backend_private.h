@@ -24,6 +24,12 @@ struct backend {
 };
 
 int memory_open(struct standin_device *dev, uint64_t size, struct backend **ret_backend);
+/*
+ * A backend over private descriptors, which it takes over on success.  direct_fd is the
+ * same file with O_DIRECT, or -1.  aio is one of the key's values; NULL: everything is done
+ * in the calling thread.  0 or -ENOMEM.
+ */
+int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct backend **ret_backend);
 int file_open(struct standin_device *dev, const char *path, unsigned block_size,
 	      struct backend **ret_backend);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A drive in a file or block device.
+ * A drive in a file or block device; a memory drive is one too (memory.c).
  *
  * A read is first tried with RWF_NOWAIT in the calling thread: what is in the page cache
  * goes straight to the driver's memory, with no other thread involved.  Only what has to
@@ -37,7 +37,7 @@ struct file_backend {
 	bool direct;
 	bool in_memory;                         /* the file system is: nothing ever waits */
 	_Atomic bool read_nowait, write_nowait; /* the file system knows RWF_NOWAIT, so far */
-	const char *aio;
+	const char *aio;                        /* NULL: no engine is wanted */
 	struct engine engine;
 };
 
@@ -174,9 +174,12 @@ static int file_submit(struct backend *b, struct backend_request *r)
 	_Atomic bool *nowait = r->op == BACKEND_READ ? &f->read_nowait : &f->write_nowait;
 	int error;
 
-	if (r->op != BACKEND_READ && r->op != BACKEND_WRITE)
-		return hand_over(f, r);
-	if (r->durable)
+	if (!f->aio) { /* memory: there is no stable storage to wait for */
+		if (r->op == BACKEND_FLUSH)
+			return 0;
+		r->durable = false;
+	}
+	if ((r->op != BACKEND_READ && r->op != BACKEND_WRITE) || r->durable)
 		return hand_over(f, r);
 	if (atomic_load_explicit(nowait, memory_order_relaxed)) {
 		error = try_nowait(f, r, nowait);
@@ -194,7 +197,7 @@ static void file_start(struct backend *b)
 	struct file_backend *f = file_backend(b);
 	struct engine *e = &f->engine;
 
-	if (e->ops)
+	if (e->ops || !f->aio)
 		return;
 	for (const struct engine_ops *const *ops = any; *ops; ops++) {
 		int r;
@@ -261,15 +264,61 @@ static int file_size(struct standin_device *dev, int fd, const char *path, uint6
 	return standin_device_error(dev, -EINVAL, "%s is neither a file nor a block device", path);
 }
 
+int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct backend **ret_backend)
+{
+	struct file_backend *f = calloc(1, sizeof(*f));
+	struct statfs fs;
+
+	if (!f)
+		return -ENOMEM;
+	f->backend = (struct backend){.ops = &file_ops, .size = size};
+	f->direct = direct_fd >= 0;
+	f->fd = f->direct ? direct_fd : fd;
+	f->buffered_fd = fd;
+	f->in_memory = host_syscall(SYS_fstatfs, fd, &fs) == 0 &&
+		       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+	/* With O_DIRECT it would only mean that submitting does not wait. */
+	atomic_init(&f->read_nowait, !f->direct);
+	atomic_init(&f->write_nowait, !f->direct);
+	f->aio = aio;
+	f->engine = (struct engine){.backend = &f->backend, .fd = f->fd};
+	f->engine.last = &f->engine.first;
+	pthread_mutex_init(&f->engine.lock, NULL);
+	*ret_backend = &f->backend;
+	return 0;
+}
+
+/* A private descriptor of the file that is fit to be a drive, or what is wrong with it. */
+static int open_checked(struct standin_device *dev, const char *path, int flags,
+			unsigned block_size, uint64_t *ret_size)
+{
+	int fd, r;
+
+	fd = hostfd_adopt(host_open(path, flags, 0));
+	if (fd == -EISDIR)
+		return standin_device_error(dev, fd, "%s is a directory", path);
+	if (fd < 0)
+		return standin_device_error(dev, fd, "%s: %s", path, strerror(-fd));
+	r = file_size(dev, fd, path, ret_size);
+	if (r == 0 && *ret_size == 0)
+		r = standin_device_error(dev, -EINVAL, "%s is empty", path);
+	if (r == 0 && *ret_size % block_size)
+		r = standin_device_error(dev, -EINVAL,
+					 "%s: its size %llu is no multiple of the block size %u",
+					 path, (unsigned long long)*ret_size, block_size);
+	if (r == 0)
+		return fd;
+	hostfd_close(fd);
+	return r;
+}
+
 int file_open(struct standin_device *dev, const char *path, unsigned block_size,
 	      struct backend **ret_backend)
 {
 	const char *aio = standin_config_string(dev, "aio");
-	struct file_backend *f;
-	struct statfs fs;
 	bool read_only, direct;
+	int r, flags, fd, direct_fd = -1;
 	uint64_t size;
-	int r, flags;
 
 	r = standin_config_bool(dev, "readonly", false, &read_only);
 	if (r < 0)
@@ -282,52 +331,24 @@ int file_open(struct standin_device *dev, const char *path, unsigned block_size,
 	if (strcmp(aio, "auto") != 0 && strcmp(aio, "uring") != 0 && strcmp(aio, "threads") != 0)
 		return standin_device_error(dev, -EINVAL, "aio=%s: uring, threads or auto", aio);
 
-	f = calloc(1, sizeof(*f));
-	if (!f)
-		return standin_device_error(dev, -ENOMEM, "out of memory");
 	flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	f->fd = f->buffered_fd = hostfd_adopt(host_open(path, flags, 0));
-	if (f->fd < 0) {
-		r = f->fd == -EISDIR
-			    ? standin_device_error(dev, -EISDIR, "%s is a directory", path)
-			    : standin_device_error(dev, f->fd, "%s: %s", path, strerror(-f->fd));
-		free(f);
-		return r;
-	}
-	r = file_size(dev, f->fd, path, &size);
-	if (r == 0 && size == 0)
-		r = standin_device_error(dev, -EINVAL, "%s is empty", path);
-	if (r == 0 && size % block_size)
-		r = standin_device_error(dev, -EINVAL,
-					 "%s: its size %llu is no multiple of the block size %u",
-					 path, (unsigned long long)size, block_size);
-	if (r < 0)
-		goto fail;
+	fd = open_checked(dev, path, flags, block_size, &size);
+	if (fd < 0)
+		return fd;
 	if (direct) {
-		f->fd = hostfd_adopt(host_open(path, flags | O_DIRECT, 0));
-		if (f->fd < 0) {
-			r = standin_device_error(dev, f->fd, "%s can't be opened with O_DIRECT: %s",
-						 path, strerror(-f->fd));
-			f->fd = f->buffered_fd;
-			goto fail;
-		}
+		r = direct_fd = hostfd_adopt(host_open(path, flags | O_DIRECT, 0));
+		if (r < 0)
+			standin_device_error(dev, r, "%s can't be opened with O_DIRECT: %s", path,
+					     strerror(-r));
 	}
-	f->backend = (struct backend){.ops = &file_ops, .size = size};
-	f->direct = direct;
-	f->in_memory = host_syscall(SYS_fstatfs, f->fd, &fs) == 0 &&
-		       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-	/* With O_DIRECT it would only mean that submitting does not wait. */
-	atomic_init(&f->read_nowait, !direct);
-	atomic_init(&f->write_nowait, !direct);
-	f->aio = aio;
-	f->engine = (struct engine){.backend = &f->backend, .fd = f->fd};
-	f->engine.last = &f->engine.first;
-	pthread_mutex_init(&f->engine.lock, NULL);
-	*ret_backend = &f->backend;
-	return 0;
-fail:
-	hostfd_close(f->fd);
-	free(f);
+	if (r == 0 || direct_fd >= 0) {
+		r = file_wrap(fd, direct_fd, size, aio, ret_backend);
+		if (r == 0)
+			return 0;
+		standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+	}
+	hostfd_close(direct_fd);
+	hostfd_close(fd);
 	return r;
 }
 
