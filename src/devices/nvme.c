@@ -276,8 +276,8 @@ static void write_doorbell(struct nvme *n, unsigned index)
 		nvme_cq_doorbell(n, id);
 	} else if (index % 2 == 0 && sq && atomic_load(&sq->state) == NVME_SQ_LIVE) {
 		nvme_sq_doorbell(n, id);
-		if (nvme_sq_depth(sq) >= NVME_POLL_DEPTH)
-			standin_doorbells_poll(n->dev);
+		if (id)
+			standin_doorbells_poll(n->dev); /* if that turns out to pay */
 	} else {
 		nvme_event(n, NVME_EVENT_ERROR, NVME_EVENT_ERROR_DOORBELL_REGISTER, NVME_LOG_ERROR);
 	}

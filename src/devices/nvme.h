@@ -53,7 +53,6 @@
 #define NVME_TEMPERATURE    310u /* K: a drive that never gets warm */
 
 #define NVME_GATE_CLOSED 0x80000000u
-#define NVME_POLL_DEPTH  4u /* commands at once from which on doorbells are polled */
 
 /* What executing a command returned, besides a status. */
 #define NVME_PENDING (-1) /* it completes later */
@@ -214,8 +213,6 @@ bool nvme_sq_run(struct nvme_sq *sq);
 void nvme_complete(struct nvme_request *request);
 /* Tells the driver that entries were posted to cq. */
 void nvme_cq_notify(struct nvme *n, struct nvme_cq *cq);
-/* Commands that are queued, in flight or completed and not yet seen by the driver. */
-unsigned nvme_sq_depth(struct nvme_sq *sq);
 /* After a request completed outside of nvme_sq_run(): others may have waited for it. */
 void nvme_run_starved(struct nvme *n);
 /* CSTS, INTMS or what a queue holds changed: the level of INTx. */

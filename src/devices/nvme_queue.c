@@ -233,14 +233,6 @@ static uint32_t unseen(const struct nvme_cq *cq)
 	return tail >= head ? tail - head : cq->size - head + tail;
 }
 
-unsigned nvme_sq_depth(struct nvme_sq *sq)
-{
-	uint32_t head = atomic_load(&sq->head), tail = atomic_load(&sq->tail);
-
-	return (tail >= head ? tail - head : sq->size - head + tail) + atomic_load(&sq->in_flight) -
-	       1 + unseen(sq->cq);
-}
-
 /* cq->lock is held and there is room. */
 static void post(struct nvme *n, struct nvme_cq *cq, struct nvme_request *request)
 {

@@ -25,6 +25,7 @@
 #include "inject/segv.h"
 #include "inject/signals.h"
 #include "inject/sigsys.h"
+#include "memory/doorbell.h"
 #include "memory/mmio.h"
 
 #define PAGE 4096u
@@ -246,6 +247,7 @@ static struct runtime table = {
 	.mmio_unmapped = mmio_unmapped,
 	.mmio_protect = mmio_protect,
 	.mmio_moved = mmio_moved,
+	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,
 	.mask_filter = signals_mask_filter,

@@ -54,6 +54,9 @@ struct runtime {
 	int (*mmio_protect)(void *address, size_t size, int protection);
 	void (*mmio_moved)(void *from, size_t old_size, void *to, size_t new_size);
 
+	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
+	void (*before_wait)(void);
+
 	/* The client's view of SIGSEGV, SIGBUS and SIGSYS (inject/signals.c). */
 	bool (*owns_signal)(int signal);
 	int (*sigaction)(int signal, const struct sigaction *act, struct sigaction *old);

@@ -8,6 +8,13 @@
  * ends when nothing came for a while, and when the thread has to wait for a processor:
  * then doorbells would wait with it, and the threads that ring them do better themselves.
  *
+ * Most clients ring and then wait in a system call (ppoll, epoll_wait) for the completion.
+ * In a session the wrappers of those calls look at the doorbells first, so the client's own
+ * thread does the device's work between two of its system calls: no trap, no other
+ * processor to wake, and the completion is there before the call would have to sleep.  As
+ * long as that happens the device's thread only looks on now and then; for a client that
+ * spins on its completion queue instead it polls without pause.
+ *
  * The end of a session must not lose a doorbell.  The pages are protected first and the
  * model looks once more afterwards: a store that was complete before the change is seen
  * by that look, a later one traps and reaches the model from the thread that made it.
@@ -31,13 +38,15 @@
 #include "memory/mmio_private.h"
 
 #define ROUNDS_A_LOOK 16u /* empty rounds between looks at the clock */
+#define PATIENCE      3u  /* looks in which no client thread did anything */
 
 struct doorbell_policy doorbell_policy = {
 	.streak = 8,
 	.streak_max = 4096,
-	.interval_ns = 12000,
+	.interval_ns = 40000,
 	.idle_ns = 60000,
 	.yield_ns = 4000,
+	.look_ns = 100000,
 	.starved_ns = 100000,
 	.session_rounds = 16,
 };
@@ -53,7 +62,14 @@ struct doorbell_poller {
 	_Atomic uint64_t last_ns; /* of the last doorbell that trapped */
 	_Atomic unsigned streak, streak_wanted;
 	_Atomic uint64_t requests, sessions, rounds;
+	_Atomic uint64_t looks; /* of client threads about to wait, that found work */
 };
+
+/* Pollers with a session, for client threads that are about to wait. */
+#define SESSIONS_MAX 64u
+static _Atomic(struct doorbell_poller *) sessions[SESSIONS_MAX];
+static _Atomic unsigned n_sessions;
+static _Atomic unsigned lookers; /* client threads that may be using an entry */
 
 /* Guards `running` and `thread`; never taken in a signal handler. */
 static pthread_mutex_t lifecycle = PTHREAD_MUTEX_INITIALIZER;
@@ -69,6 +85,13 @@ static uint64_t now_ns(void)
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
 	host_syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL);
+}
+
+static void futex_wait_for(_Atomic uint32_t *word, uint32_t value, unsigned ns)
+{
+	struct timespec timeout = {.tv_nsec = ns};
+
+	host_syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &timeout);
 }
 
 static void futex_wake(_Atomic uint32_t *word)
@@ -107,8 +130,81 @@ static bool yield(void)
 	return now_ns() - before > doorbell_policy.starved_ns;
 }
 
+/* Client threads find the session from here on, or no longer do. */
+static void announce(struct doorbell_poller *p, bool session)
+{
+	struct doorbell_poller *from = session ? NULL : p, *expected;
+
+	for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+		expected = from;
+		if (atomic_compare_exchange_strong(&sessions[i], &expected, session ? p : NULL)) {
+			atomic_fetch_add(&n_sessions, session ? 1u : -1u);
+			break;
+		}
+	}
+	while (!session && atomic_load(&lookers))
+		host_syscall(SYS_sched_yield);
+}
+
+static void look(void)
+{
+	unsigned left = atomic_load(&n_sessions);
+	uint64_t signals;
+
+	/* A handler of the client's must not ring while we hold the model's locks. */
+	mmio_block_signals(&signals);
+	atomic_fetch_add(&lookers, 1);
+	for (unsigned i = 0; i < SESSIONS_MAX && left; i++) {
+		struct doorbell_poller *p = atomic_load(&sessions[i]);
+
+		if (!p)
+			continue;
+		left--;
+		if (p->dev->model->doorbells(p->dev))
+			atomic_fetch_add_explicit(&p->looks, 1, memory_order_relaxed);
+	}
+	atomic_fetch_sub(&lookers, 1);
+	mmio_restore_signals(&signals);
+}
+
+void doorbells_before_wait(void)
+{
+	if (atomic_load_explicit(&n_sessions, memory_order_relaxed))
+		look();
+}
+
+/*
+ * Looks on while client threads do the work.  When none did for PATIENCE looks it looks
+ * itself: returns if there is work (that client does not wait, it spins), or if the
+ * session has been idle for long enough.
+ */
+static uint64_t look_on(struct doorbell_poller *p)
+{
+	uint64_t seen = atomic_load(&p->looks), looks, last = now_ns(), rounds = 0;
+	unsigned patience = PATIENCE;
+	bool work = false;
+
+	while (!work && atomic_load_explicit(&p->request, memory_order_relaxed) != REQUEST_STOP) {
+		futex_wait_for(&p->request, REQUEST_NONE, doorbell_policy.look_ns);
+		looks = atomic_load(&p->looks);
+		if (looks != seen) {
+			rounds += looks - seen;
+			seen = looks;
+			patience = PATIENCE;
+			last = now_ns();
+			continue;
+		}
+		if (patience && --patience)
+			continue;
+		work = p->dev->model->doorbells(p->dev);
+		if (!work && now_ns() - last > doorbell_policy.idle_ns)
+			break;
+	}
+	return rounds + work;
+}
+
 /* Polls until it is time to stop; returns the rounds that found work. */
-static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
+static uint64_t poll_without_pause(struct doorbell_poller *p, bool *ret_starved)
 {
 	uint64_t last = now_ns(), idle, rounds = 0;
 	unsigned empty = 0;
@@ -134,6 +230,17 @@ static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
 			break;
 		}
 	}
+	return rounds;
+}
+
+static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
+{
+	uint64_t rounds;
+
+	announce(p, true);
+	rounds = look_on(p);
+	rounds += poll_without_pause(p, ret_starved);
+	announce(p, false);
 	return rounds;
 }
 
@@ -241,6 +348,10 @@ void doorbells_forked(struct standin_device *dev)
 	struct doorbell_poller *p = dev->poller;
 
 	pthread_mutex_init(&lifecycle, NULL);
+	for (unsigned i = 0; i < SESSIONS_MAX; i++)
+		atomic_store(&sessions[i], NULL);
+	atomic_store(&n_sessions, 0);
+	atomic_store(&lookers, 0);
 	if (!p)
 		return;
 	p->running = false;
@@ -258,4 +369,5 @@ void doorbells_statistics(const struct standin_device *dev, struct doorbell_stat
 	ret->requests = atomic_load(&p->requests);
 	ret->sessions = atomic_load(&p->sessions);
 	ret->rounds = atomic_load(&p->rounds);
+	ret->looks = atomic_load(&p->looks);
 }

@@ -21,6 +21,11 @@ void doorbells_stop(struct standin_device *dev);
 bool doorbells_open(const struct standin_device *dev);
 /* Set by mmio.c under the registry's lock, together with the pages' protection. */
 void doorbells_set_open(struct standin_device *dev, bool open);
+/*
+ * A client's thread is about to wait in a system call: if sessions are open it looks at
+ * their doorbells first.  Ordinary code only; cheap when there is no session.
+ */
+void doorbells_before_wait(void);
 /* In the child of a fork: there is no thread. */
 void doorbells_forked(struct standin_device *dev);
 
@@ -30,6 +35,7 @@ struct doorbell_policy {
 	unsigned streak_max;     /* ... and as many when sessions have not paid */
 	unsigned interval_ns;    /* in a row: not further apart than this */
 	unsigned idle_ns;        /* a session ends after so long without work */
+	unsigned look_ns;        /* how often it looks on while the client's threads work */
 	unsigned yield_ns;       /* after so long it gives way to other threads ... */
 	unsigned starved_ns;     /* ... and ends if it had to wait so long for its turn */
 	unsigned session_rounds; /* rounds of work that make a session worth its cost */
@@ -40,7 +46,8 @@ extern struct doorbell_policy doorbell_policy;
 struct doorbell_statistics {
 	uint64_t requests; /* calls of standin_doorbells_poll() while not polling */
 	uint64_t sessions; /* times that polling began */
-	uint64_t rounds;   /* calls of model->doorbells() that found work */
+	uint64_t rounds;   /* calls of model->doorbells() in sessions that found work ... */
+	uint64_t looks;    /* ... of which by client threads that were about to wait */
 };
 void doorbells_statistics(const struct standin_device *dev, struct doorbell_statistics *ret);
 

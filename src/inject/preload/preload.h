@@ -187,6 +187,11 @@ static inline void note_opened(const struct led *l)
 		atomic_store_explicit(&devices_opened, true, memory_order_relaxed);
 }
 
+/* ---- signals.c ---- */
+
+/* `set` without our signals, in `copy` if that makes a difference. */
+const sigset_t *mask_to_wait_with(const sigset_t *set, sigset_t *copy);
+
 /* ---- stat.c ---- */
 
 /* Shows a device node of the tree as one. */

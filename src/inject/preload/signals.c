@@ -44,7 +44,7 @@ static void mask_give(sigset_t *set, unsigned taken)
 }
 
 /* The mask of a wait: `copy` backs the result. */
-static const sigset_t *mask_for_wait(const sigset_t *set, sigset_t *copy)
+const sigset_t *mask_to_wait_with(const sigset_t *set, sigset_t *copy)
 {
 	if (!set)
 		return NULL;
@@ -150,54 +150,14 @@ int live_sigsuspend(const sigset_t *set)
 {
 	sigset_t copy;
 
-	return next_sigsuspend(mask_for_wait(set, &copy));
+	return next_sigsuspend(mask_to_wait_with(set, &copy));
 }
 
 int live_pthread_attr_setsigmask_np(pthread_attr_t *attributes, const sigset_t *set)
 {
 	sigset_t copy;
 
-	return next_pthread_attr_setsigmask_np(attributes, mask_for_wait(set, &copy));
-}
-
-int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-	       const sigset_t *set)
-{
-	sigset_t copy;
-
-	return next_ppoll(fds, count, timeout, mask_for_wait(set, &copy));
-}
-
-int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-		     const sigset_t *set, size_t room)
-{
-	sigset_t copy;
-
-	return next___ppoll_chk(fds, count, timeout, mask_for_wait(set, &copy), room);
-}
-
-int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error, const struct timespec *timeout,
-		 const sigset_t *set)
-{
-	sigset_t copy;
-
-	return next_pselect(count, in, out, error, timeout, mask_for_wait(set, &copy));
-}
-
-int live_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
-		     const sigset_t *set)
-{
-	sigset_t copy;
-
-	return next_epoll_pwait(fd, events, count, timeout, mask_for_wait(set, &copy));
-}
-
-int live_epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *timeout,
-		      const sigset_t *set)
-{
-	sigset_t copy;
-
-	return next_epoll_pwait2(fd, events, count, timeout, mask_for_wait(set, &copy));
+	return next_pthread_attr_setsigmask_np(attributes, mask_to_wait_with(set, &copy));
 }
 
 /* ---- dispositions ---- */
