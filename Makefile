@@ -15,7 +15,7 @@ $(BUILD)/build.ninja:
 	meson setup --prefix $(PREFIX) $(BUILD)
 
 demo: all
-	@scripts/packages.sh test
+	@scripts/packages.sh demo
 	@BUILD=$(BUILD) scripts/demo.sh
 
 test: all

@@ -64,7 +64,7 @@ static const struct standin_model probe = {
 };
 STANDIN_MODEL(probe)
 
-static char root[] = "/tmp/test_tree.XXXXXX";
+static char root[] = "/dev/shm/test_tree.XXXXXX"; /* or in /tmp */
 
 static int build(const char *text, char *error, size_t error_size)
 {
@@ -76,7 +76,8 @@ static int build(const char *text, char *error, size_t error_size)
 	assert_int_equal(config_text(c, text, error), 0);
 	assert_int_equal(config_complete(c, error), 0);
 	assert_int_equal(instance_start(c, error, error_size), 0);
-	strcpy(root + strlen(root) - 6, "XXXXXX");
+	strcpy(root, access("/dev/shm", W_OK) == 0 ? "/dev/shm/test_tree.XXXXXX"
+	                                           : "/tmp/test_tree.XXXXXX");
 	assert_non_null(mkdtemp(root));
 	result = tree_create(root, instance, error, error_size);
 	instance_stop();
