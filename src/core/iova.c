@@ -152,8 +152,7 @@ int iova_map_remove(struct iova_map *map, uint64_t first)
 	return ret;
 }
 
-int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last,
-		  struct iova_range *ret_range)
+int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last, struct iova_range *ret_range)
 {
 	struct range_place place;
 	int ret = -ENOENT;

@@ -43,10 +43,10 @@ bool iova_map_lookup(struct iova_map *map, uint64_t iova, struct iova_range *ret
 int iova_map_remove(struct iova_map *map, uint64_t first);
 /* The same if the range is exactly [first, last], and tells what it was; -ENOENT. */
 int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last,
-                  struct iova_range *ret_range);
+		  struct iova_range *ret_range);
 /* Changes what the range that begins at `first` means, after its pins are gone; -ENOENT. */
 int iova_map_replace(struct iova_map *map, uint64_t first, uintptr_t address, uint32_t flags,
-                     pid_t pid);
+		     pid_t pid);
 size_t iova_map_count(struct iova_map *map);
 
 /*
@@ -57,7 +57,7 @@ size_t iova_map_count(struct iova_map *map);
  * On any failure nothing stays pinned and *n_iov is as before.
  */
 int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned access,
-                 struct iovec *iov, unsigned max_iov, unsigned *n_iov, uint64_t *ret_fault);
+		 struct iovec *iov, unsigned max_iov, unsigned *n_iov, uint64_t *ret_fault);
 void iova_map_unpin(struct iova_map *map, uint64_t iova, size_t size);
 
 #endif

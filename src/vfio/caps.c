@@ -26,7 +26,7 @@ void *caps_add(struct caps *c, uint16_t id, uint16_t version, size_t size)
 }
 
 int caps_return(struct caps *c, unsigned long arg, size_t info_size, uint32_t *argsz,
-                uint32_t *cap_offset)
+		uint32_t *cap_offset)
 {
 	struct vfio_info_cap_header *header;
 	uint32_t at = 0, next;

@@ -30,6 +30,6 @@ void *caps_add(struct caps *c, uint16_t id, uint16_t version, size_t size);
  * and *cap_offset 0; else the chain is copied to arg + info_size.  0 or -EFAULT.
  */
 int caps_return(struct caps *c, unsigned long arg, size_t info_size, uint32_t *argsz,
-                uint32_t *cap_offset);
+		uint32_t *cap_offset);
 
 #endif

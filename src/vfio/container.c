@@ -118,17 +118,17 @@ static long set_iommu(struct file *f, struct ioctl_call *call)
  * The type1 commands.  The gate has seen an IOMMU, but it may have gone since.  Handlers
  * run under the container's lock, which is what the kernel's iommu->lock is.
  */
-#define WITH_IOMMU(name, expression)                                                               \
-	static long name(struct file *f, struct ioctl_call *call)                                  \
-	{                                                                                          \
-		struct vfio_container *c = f->priv;                                                \
-		long ret = -EINVAL;                                                                \
-                                                                                                   \
-		pthread_mutex_lock(&c->lock);                                                      \
-		if (c->iommu)                                                                      \
-			ret = (expression);                                                        \
-		pthread_mutex_unlock(&c->lock);                                                    \
-		return ret;                                                                        \
+#define WITH_IOMMU(name, expression)                              \
+	static long name(struct file *f, struct ioctl_call *call) \
+	{                                                         \
+		struct vfio_container *c = f->priv;               \
+		long ret = -EINVAL;                               \
+                                                                  \
+		pthread_mutex_lock(&c->lock);                     \
+		if (c->iommu)                                     \
+			ret = (expression);                       \
+		pthread_mutex_unlock(&c->lock);                   \
+		return ret;                                       \
 	}
 
 WITH_IOMMU(iommu_get_info, type1_get_info(c->iommu, call))
@@ -152,9 +152,9 @@ static long container_gate(struct file *f, unsigned int cmd, const struct ioctl_
 
 static const struct ioctl_row container_rows[] = {
 	IOCTL_ROW(VFIO_IOMMU_MAP_DMA, IOCTL_ARGSZ, sizeof(struct vfio_iommu_type1_dma_map),
-	          iommu_map_dma, vfio_decode_map),
+		  iommu_map_dma, vfio_decode_map),
 	IOCTL_ROW(VFIO_IOMMU_UNMAP_DMA, IOCTL_ARGSZ, sizeof(struct vfio_iommu_type1_dma_unmap),
-	          iommu_unmap_dma, vfio_decode_unmap),
+		  iommu_unmap_dma, vfio_decode_unmap),
 	IOCTL_ROW(VFIO_GET_API_VERSION, IOCTL_NONE, 0, get_api_version, vfio_decode_none),
 	IOCTL_ROW(VFIO_CHECK_EXTENSION, IOCTL_VALUE, 0, check_extension, vfio_decode_extension),
 	IOCTL_ROW(VFIO_SET_IOMMU, IOCTL_VALUE, 0, set_iommu, vfio_decode_extension),

@@ -10,9 +10,9 @@
 #include "core/user.h"
 #include "vfio/vfio.h"
 
-#define FLAG(prefix, name)                                                                         \
-	{                                                                                          \
-		prefix##name, #name                                                                \
+#define FLAG(prefix, name)          \
+	{                           \
+		prefix##name, #name \
 	}
 #define N(flags) (sizeof(flags) / sizeof((flags)[0]))
 
@@ -84,7 +84,7 @@ VFIO_DECODER(vfio_decode_map)
 	trace_print(t, "{argsz=%u, flags=", map->argsz);
 	trace_flags(t, map->flags, flags, N(flags));
 	trace_print(t, ", vaddr=%#llx, iova=%#llx, size=%#llx}", HEX(map->vaddr), HEX(map->iova),
-	            HEX(map->size));
+		    HEX(map->size));
 }
 
 VFIO_DECODER(vfio_decode_unmap)
@@ -224,16 +224,15 @@ VFIO_DECODER(vfio_decode_hot_reset)
 	/* Both structures begin argsz, flags, count. */
 	const struct vfio_pci_hot_reset *reset = call->data;
 
-	trace_print(t, "{argsz=%u, flags=%#x, count=%u}", reset->argsz, reset->flags,
-	            reset->count);
+	trace_print(t, "{argsz=%u, flags=%#x, count=%u}", reset->argsz, reset->flags, reset->count);
 }
 
 VFIO_DECODER(vfio_decode_ioeventfd)
 {
 	const struct vfio_device_ioeventfd *e = call->data;
 
-	trace_print(t, "{argsz=%u, flags=%#x, offset=%#llx, data=%#llx, fd=%d}", e->argsz,
-	            e->flags, HEX(e->offset), HEX(e->data), e->fd);
+	trace_print(t, "{argsz=%u, flags=%#x, offset=%#llx, data=%#llx, fd=%d}", e->argsz, e->flags,
+		    HEX(e->offset), HEX(e->data), e->fd);
 }
 
 VFIO_DECODER(vfio_decode_feature)
@@ -246,7 +245,7 @@ VFIO_DECODER(vfio_decode_feature)
 	const struct vfio_device_feature *feature = call->data;
 
 	trace_print(t, "{argsz=%u, feature=%u, flags=", feature->argsz,
-	            feature->flags & VFIO_DEVICE_FEATURE_MASK);
+		    feature->flags & VFIO_DEVICE_FEATURE_MASK);
 	trace_flags(t, feature->flags & ~(uint32_t)VFIO_DEVICE_FEATURE_MASK, flags, N(flags));
 	trace_print(t, "}");
 }

@@ -25,7 +25,7 @@
 #include "vfio/vfio.h"
 
 int vfio_device_create(struct standin_device *dev, struct vfio_group *group,
-                       struct vfio_device **ret_device)
+		       struct vfio_device **ret_device)
 {
 	struct vfio_device *v;
 
@@ -238,7 +238,7 @@ static long get_region_info(struct file *f, struct ioctl_call *call)
 		info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
 		if (v->dev->pci.msix_vectors && info.index == v->dev->pci.msix_bar)
 			caps_add(&caps, VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 1,
-			         sizeof(struct vfio_info_cap_header));
+				 sizeof(struct vfio_info_cap_header));
 		break;
 	case VFIO_PCI_ROM_REGION_INDEX: /* no model has one: size 0 */
 		break;
@@ -279,21 +279,21 @@ static long device_gate(struct file *f, unsigned int cmd, const struct ioctl_row
 
 static const struct ioctl_row device_rows[] = {
 	IOCTL_ROW(VFIO_DEVICE_SET_IRQS, IOCTL_ARGSZ, sizeof(struct vfio_irq_set), vfio_set_irqs,
-	          vfio_decode_set_irqs),
+		  vfio_decode_set_irqs),
 	IOCTL_ROW(VFIO_DEVICE_GET_INFO, IOCTL_ARGSZ, 16, get_info, vfio_decode_device_info),
 	IOCTL_ROW(VFIO_DEVICE_GET_REGION_INFO, IOCTL_ARGSZ, sizeof(struct vfio_region_info),
-	          get_region_info, vfio_decode_region_info),
+		  get_region_info, vfio_decode_region_info),
 	IOCTL_ROW(VFIO_DEVICE_GET_IRQ_INFO, IOCTL_ARGSZ, sizeof(struct vfio_irq_info),
-	          vfio_get_irq_info, vfio_decode_irq_info),
+		  vfio_get_irq_info, vfio_decode_irq_info),
 	IOCTL_ROW(VFIO_DEVICE_RESET, IOCTL_NONE, 0, reset, vfio_decode_none),
 	IOCTL_ROW(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, IOCTL_ARGSZ,
-	          sizeof(struct vfio_pci_hot_reset_info), vfio_hot_reset_info,
-	          vfio_decode_hot_reset),
+		  sizeof(struct vfio_pci_hot_reset_info), vfio_hot_reset_info,
+		  vfio_decode_hot_reset),
 	IOCTL_ROW(VFIO_DEVICE_PCI_HOT_RESET, IOCTL_ARGSZ, sizeof(struct vfio_pci_hot_reset),
-	          vfio_hot_reset, vfio_decode_hot_reset),
+		  vfio_hot_reset, vfio_decode_hot_reset),
 	IOCTL_ROW(VFIO_DEVICE_IOEVENTFD, IOCTL_ARGSZ, 28, vfio_ioeventfd, vfio_decode_ioeventfd),
 	IOCTL_ROW(VFIO_DEVICE_FEATURE, IOCTL_ARGSZ, sizeof(struct vfio_device_feature),
-	          vfio_feature, vfio_decode_feature),
+		  vfio_feature, vfio_decode_feature),
 	IOCTL_ROW(VFIO_DEVICE_BIND_IOMMUFD, IOCTL_ARGSZ, 16, bind_iommufd, NULL),
 };
 

@@ -81,8 +81,8 @@ static int private_descriptor(long fd)
 static int start(void)
 {
 	const uint64_t open_signals = 1u << (SIGSEGV - 1) | 1u << (SIGBUS - 1) |
-				      1u << (SIGSYS - 1) | 1u << (SIGILL - 1) |
-				      1u << (SIGFPE - 1) | 1u << (SIGTRAP - 1);
+				      1u << (SIGSYS - 1) | 1u << (SIGILL - 1) | 1u << (SIGFPE - 1) |
+				      1u << (SIGTRAP - 1);
 	uint64_t blocked = ~open_signals, saved;
 	int ret;
 
@@ -107,7 +107,7 @@ static int start(void)
 }
 
 int eventfd_watch_create(int eventfd, void (*event)(void *arg), void *arg,
-                         struct eventfd_watch **ret_watch)
+			 struct eventfd_watch **ret_watch)
 {
 	struct eventfd_watch *w;
 	int ret;

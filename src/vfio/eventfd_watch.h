@@ -12,7 +12,7 @@ struct eventfd_watch;
 
 /* Takes over `eventfd` (private) on success.  An event already there counts.  0 or -errno. */
 int eventfd_watch_create(int eventfd, void (*event)(void *arg), void *arg,
-                         struct eventfd_watch **ret_watch);
+			 struct eventfd_watch **ret_watch);
 /* Returns when event() is not and will not be running.  Not from inside event(). */
 void eventfd_watch_destroy(struct eventfd_watch *w);
 /* Ends the thread; all watches are destroyed already. */

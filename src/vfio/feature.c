@@ -74,7 +74,7 @@ static long enter_with_wakeup(struct vfio_device *v, unsigned long arg)
 	int eventfd, ret;
 
 	if (copy_from_user(&entry, (void *)(arg + sizeof(struct vfio_device_feature)),
-	                   sizeof(entry)))
+			   sizeof(entry)))
 		return -EFAULT;
 	if (entry.wakeup_eventfd < 0)
 		return -EINVAL;
@@ -105,7 +105,7 @@ long vfio_feature(struct file *f, struct ioctl_call *call)
 		return ret == 1 ? enter(v, -1) : ret;
 	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
 		ret = check(feature, VFIO_DEVICE_FEATURE_SET,
-		            sizeof(struct vfio_device_low_power_entry_with_wakeup));
+			    sizeof(struct vfio_device_low_power_entry_with_wakeup));
 		return ret == 1 ? enter_with_wakeup(v, call->arg) : ret;
 	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
 		ret = check(feature, VFIO_DEVICE_FEATURE_SET, 0);

@@ -258,9 +258,9 @@ static long get_device_fd(struct file *f, struct ioctl_call *call)
 
 static const struct ioctl_row group_rows[] = {
 	IOCTL_ROW(VFIO_GROUP_GET_STATUS, IOCTL_ARGSZ, sizeof(struct vfio_group_status), get_status,
-	          vfio_decode_group_status),
+		  vfio_decode_group_status),
 	IOCTL_ROW(VFIO_GROUP_SET_CONTAINER, IOCTL_FIXED, sizeof(int32_t), set_container,
-	          vfio_decode_fd),
+		  vfio_decode_fd),
 	IOCTL_ROW(VFIO_GROUP_UNSET_CONTAINER, IOCTL_NONE, 0, unset_container, vfio_decode_none),
 	IOCTL_ROW(VFIO_GROUP_GET_DEVICE_FD, IOCTL_USER, 0, get_device_fd, vfio_decode_device_name),
 };

@@ -48,8 +48,8 @@ static long return_devices(const struct vfio_device *v, unsigned long arg)
 		device.group_id = dev->index;
 		device.segment = dev->config->address.domain;
 		device.bus = dev->config->address.bus;
-		device.devfn = (uint8_t)(dev->config->address.slot << 3 |
-					 dev->config->address.function);
+		device.devfn =
+			(uint8_t)(dev->config->address.slot << 3 | dev->config->address.function);
 		if (copy_to_user((void *)arg, &device, sizeof(device)))
 			return -EFAULT;
 		arg += sizeof(device);
@@ -126,7 +126,7 @@ long vfio_hot_reset(struct file *f, struct ioctl_call *call)
 	if (request->count > count_devices(v))
 		return -EINVAL;
 	if (copy_from_user(fds, (void *)(call->arg + sizeof(*request)),
-	                   request->count * sizeof(fds[0])))
+			   request->count * sizeof(fds[0])))
 		return -EFAULT;
 	for (; !ret && n < request->count; n++) {
 		files[n] = user_file_get(fds[n]);

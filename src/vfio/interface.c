@@ -49,7 +49,7 @@ static int vfio_start(struct instance *i)
 			break;
 		snprintf(path, sizeof(path), "/dev/vfio/%zu", n_groups);
 		ret = node_add(path, &vfio_group_ops, groups[n_groups],
-		               (uint32_t)makedev(GROUP_MAJOR, (unsigned)n_groups));
+			       (uint32_t)makedev(GROUP_MAJOR, (unsigned)n_groups));
 		if (ret) {
 			vfio_group_destroy(groups[n_groups]);
 			break;

@@ -455,7 +455,7 @@ long vfio_set_irqs(struct file *f, struct ioctl_call *call)
 	/* Some threads have small stacks; 2048 vectors are rare. */
 	if (data_size > sizeof(small)) {
 		data = host_mmap(NULL, data_size, PROT_READ | PROT_WRITE,
-		                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (host_is_error(data))
 			return -ENOMEM;
 	}

@@ -124,22 +124,21 @@ static unsigned init_msi(struct vfio_device *v, unsigned at)
 		return flags & PCI_MSI_FLAGS_64BIT ? 14 : 10;
 	allow32(v, at + mask, 0, 0xffffffff);
 	allow32(v, at + mask + 4, 0, 0xffffffff);
-	put32(v->hardware, at + mask,
-	      (uint32_t)(((uint64_t)1 << v->dev->pci.msi_vectors) - 1));
+	put32(v->hardware, at + mask, (uint32_t)(((uint64_t)1 << v->dev->pci.msi_vectors) - 1));
 	return flags & PCI_MSI_FLAGS_64BIT ? 24 : 20;
 }
 
 static unsigned init_express(struct vfio_device *v, unsigned at)
 {
-	const unsigned control = PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE |
-				 PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |
-				 PCI_EXP_DEVCTL_RELAX_EN | PCI_EXP_DEVCTL_NOSNOOP_EN;
+	const unsigned control = PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE |
+				 PCI_EXP_DEVCTL_URRE | PCI_EXP_DEVCTL_RELAX_EN |
+				 PCI_EXP_DEVCTL_NOSNOOP_EN;
 
 	v->express = at;
 	allow8(v, at + PCI_CAP_LIST_NEXT, 0xff, 0);
 	allow16(v, at + PCI_EXP_DEVCTL,
-	        PCI_EXP_DEVCTL_BCR_FLR | PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ,
-	        0xffff & ~PCI_EXP_DEVCTL_PHANTOM);
+		PCI_EXP_DEVCTL_BCR_FLR | PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ,
+		0xffff & ~PCI_EXP_DEVCTL_PHANTOM);
 	allow16(v, at + PCI_EXP_DEVCTL2, 0, 0xffff & ~PCI_EXP_DEVCTL2_ARI);
 	put16(v->hardware, at + PCI_EXP_DEVCTL, control);
 	return EXPRESS_SIZE;
@@ -332,7 +331,7 @@ static void read_piece(struct vfio_device *v, unsigned at, unsigned size, uint8_
 		fix_bars(v);
 	for (i = 0; i < size; i++)
 		bytes[i] = (uint8_t)((v->physical[at + i] & ~v->virt[at + i]) |
-				     (v->virtual[at + i] & v->virt[at + i]));
+				     (v->virtual[at + i] & v -> virt[at + i]));
 	if (v->kind[at] == KIND_HEADER && at <= PCI_STATUS && at + size > PCI_STATUS &&
 	    atomic_load(&v->dev->intx_asserted))
 		bytes[PCI_STATUS - at] |= PCI_STATUS_INTERRUPT;
@@ -346,8 +345,7 @@ static void store_piece(struct vfio_device *v, unsigned at, unsigned size, const
 		mask = v->write[at + i] & v->virt[at + i];
 		v->virtual[at + i] = (uint8_t)((v->virtual[at + i] & ~mask) | (bytes[i] & mask));
 		mask = v->write[at + i] & ~v->virt[at + i] & v->hardware[at + i];
-		v->physical[at + i] =
-			(uint8_t)((v->physical[at + i] & ~mask) | (bytes[i] & mask));
+		v->physical[at + i] = (uint8_t)((v->physical[at + i] & ~mask) | (bytes[i] & mask));
 	}
 }
 
@@ -358,7 +356,7 @@ struct effects {
 };
 
 static void header_written(struct vfio_device *v, unsigned at, const uint8_t *bytes,
-                           struct effects *e)
+			   struct effects *e)
 {
 	const unsigned decode = PCI_COMMAND_MEMORY | PCI_COMMAND_IO;
 
@@ -398,7 +396,7 @@ static void express_written(struct vfio_device *v, struct effects *e)
 }
 
 static void piece_written(struct vfio_device *v, unsigned at, unsigned size, const uint8_t *bytes,
-                          struct effects *e)
+			  struct effects *e)
 {
 	unsigned offset = piece_offset(v, at);
 
@@ -461,8 +459,7 @@ ssize_t vfio_config_read(struct vfio_device *v, void *buffer, size_t size, uint6
 	return (ssize_t)done;
 }
 
-ssize_t vfio_config_write(struct vfio_device *v, const void *buffer, size_t size,
-                          uint64_t position)
+ssize_t vfio_config_write(struct vfio_device *v, const void *buffer, size_t size, uint64_t position)
 {
 	uint8_t bytes[4];
 	size_t done;

@@ -45,8 +45,8 @@ static int fill_ones(char *buffer, size_t size)
 	return 0;
 }
 
-static int bar_piece(struct vfio_device *v, unsigned bar, uint64_t at, char *buffer,
-                     unsigned size, bool write)
+static int bar_piece(struct vfio_device *v, unsigned bar, uint64_t at, char *buffer, unsigned size,
+		     bool write)
 {
 	bool io = v->dev->pci.bar[bar].flags & STANDIN_BAR_IO;
 	uint64_t value = 0;
@@ -64,7 +64,7 @@ static int bar_piece(struct vfio_device *v, unsigned bar, uint64_t at, char *buf
 }
 
 static ssize_t bar_access(struct vfio_device *v, unsigned bar, char *buffer, size_t size,
-                          uint64_t at, bool write)
+			  uint64_t at, bool write)
 {
 	const struct standin_pci *pci = &v->dev->pci;
 	uint64_t end = pci->bar[bar].size, table = end, table_end = end;

@@ -108,7 +108,7 @@ long type1_get_info(struct type1 *t, const struct ioctl_call *call)
 	avail = caps_add(&caps, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 1, sizeof(*avail));
 	avail->avail = t->avail;
 	iova = caps_add(&caps, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1,
-	                sizeof(*iova) + N_IOVA_RANGES * sizeof(iova->iova_ranges[0]));
+			sizeof(*iova) + N_IOVA_RANGES * sizeof(iova->iova_ranges[0]));
 	iova->nr_iovas = N_IOVA_RANGES;
 	for (i = 0; i < N_IOVA_RANGES; i++) {
 		iova->iova_ranges[i].start = iova_ranges[i].first;
@@ -148,13 +148,13 @@ static long update_vaddr(struct type1 *t, uint64_t iova, uint64_t last, uint64_t
 		return -EINVAL;
 	t->invalid_count--;
 	return iova_map_replace(t->map, iova, vaddr, range.flags & ~TYPE1_VADDR_INVALID,
-	                        user_client.pid);
+				user_client.pid);
 }
 
 long type1_map(struct type1 *t, const struct vfio_iommu_type1_dma_map *map)
 {
-	const uint32_t known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE |
-			       VFIO_DMA_MAP_FLAG_VADDR;
+	const uint32_t known =
+		VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR;
 	bool update = map->flags & VFIO_DMA_MAP_FLAG_VADDR, charged;
 	struct iova_range range = {.first = map->iova, .pid = user_client.pid};
 	uint64_t vaddr_last;
@@ -227,7 +227,7 @@ static long invalidate(struct type1 *t, uint64_t first, uint64_t last, uint64_t 
 		if (range.flags & TYPE1_VADDR_INVALID)
 			goto undo;
 		iova_map_replace(t->map, range.first, range.address,
-		                 range.flags | TYPE1_VADDR_INVALID, range.pid);
+				 range.flags | TYPE1_VADDR_INVALID, range.pid);
 		t->invalid_count++;
 		size += range.last - range.first + 1;
 		if (range.last >= last)
@@ -241,7 +241,7 @@ undo:
 	for (at = first; iova_map_find(t->map, at, &range) && range.first < last;
 	     at = range.last + 1) {
 		iova_map_replace(t->map, range.first, range.address,
-		                 range.flags & ~TYPE1_VADDR_INVALID, range.pid);
+				 range.flags & ~TYPE1_VADDR_INVALID, range.pid);
 		t->invalid_count--;
 	}
 	return -EINVAL;
@@ -257,7 +257,7 @@ static bool bisects(struct type1 *t, uint64_t first, uint64_t last)
 }
 
 static long remove_all(struct type1 *t, uint64_t first, uint64_t last, const uint64_t *bitmap,
-                       uint64_t *ret_size)
+		       uint64_t *ret_size)
 {
 	struct iova_range range;
 	uint64_t at = first, size = 0;
@@ -284,7 +284,7 @@ static long remove_all(struct type1 *t, uint64_t first, uint64_t last, const uin
 
 /* Reads and checks the bitmap behind an unmap request. */
 static long unmap_bitmap(const struct vfio_iommu_type1_dma_unmap *unmap, unsigned long arg,
-                         struct vfio_bitmap *bitmap)
+			 struct vfio_bitmap *bitmap)
 {
 	if (unmap->argsz < sizeof(*unmap) + sizeof(*bitmap))
 		return -EINVAL;
@@ -297,8 +297,8 @@ static long unmap_bitmap(const struct vfio_iommu_type1_dma_unmap *unmap, unsigne
 
 long type1_unmap(struct type1 *t, const struct ioctl_call *call)
 {
-	const uint32_t dirty = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-		       all = VFIO_DMA_UNMAP_FLAG_ALL, vaddr = VFIO_DMA_UNMAP_FLAG_VADDR;
+	const uint32_t dirty = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, all = VFIO_DMA_UNMAP_FLAG_ALL,
+		       vaddr = VFIO_DMA_UNMAP_FLAG_VADDR;
 	struct vfio_iommu_type1_dma_unmap *unmap = call->data;
 	struct vfio_bitmap bitmap = {0};
 	uint64_t last, size, data;
@@ -340,14 +340,14 @@ long type1_unmap(struct type1 *t, const struct ioctl_call *call)
 		if (unmap->flags & vaddr)
 			ret = invalidate(t, unmap->iova, last, &size);
 		else
-			ret = remove_all(t, unmap->iova, last,
-			                 unmap->flags & dirty ? &data : NULL, &size);
+			ret = remove_all(t, unmap->iova, last, unmap->flags & dirty ? &data : NULL,
+					 &size);
 		if (ret)
 			return ret;
 	}
 	if (size == unmap->size)
-		return copy_to_user(&((struct vfio_iommu_type1_dma_unmap *)call->arg)->size,
-		                    &size, sizeof(size));
+		return copy_to_user(&((struct vfio_iommu_type1_dma_unmap *)call->arg)->size, &size,
+				    sizeof(size));
 	unmap->size = size;
 	return ioctl_return(call, sizeof(*unmap));
 }

@@ -57,7 +57,7 @@ long type1_report_dirty(uint64_t bitmap, const struct iova_range *range, uint64_
 }
 
 static long get_bitmap(struct type1 *t, const struct vfio_iommu_type1_dirty_bitmap *dirty,
-                       unsigned long arg)
+		       unsigned long arg)
 {
 	struct vfio_iommu_type1_dirty_bitmap_get get;
 	struct iova_range range;

@@ -98,9 +98,9 @@ struct vfio_device;
 struct vfio_group {
 	pthread_mutex_t lock;
 	unsigned number;
-	bool opened;         /* single open */
-	struct file *file;   /* valid while opened; not a reference */
-	int claim;           /* descriptor with the lock that other processes see, or -1 */
+	bool opened;       /* single open */
+	struct file *file; /* valid while opened; not a reference */
+	int claim;         /* descriptor with the lock that other processes see, or -1 */
 	struct vfio_container *container;
 	struct vfio_group *next; /* in container->groups */
 	unsigned users;          /* open devices */
@@ -121,7 +121,7 @@ struct vfio_irqs {
 	bool masked;        /* INTx; under irq_lock */
 	bool virq_disabled; /* the command register's INTx disable; under irq_lock */
 	struct eventfd_watch *unmask;
-	unsigned msi_allocated; /* vectors that MSI was enabled with */
+	unsigned msi_allocated;    /* vectors that MSI was enabled with */
 	_Atomic unsigned msi_qmax; /* log2 of that, rounded up */
 };
 
@@ -130,7 +130,7 @@ struct vfio_ioeventfd;
 struct vfio_device {
 	struct standin_device *dev;
 	struct vfio_group *group;
-	bool opened; /* under group->lock */
+	bool opened;                /* under group->lock */
 	pthread_mutex_t reset_lock; /* one reset at a time */
 
 	pthread_mutex_t igate; /* interrupt setup */
@@ -162,7 +162,7 @@ extern const struct file_ops vfio_device_ops;
 extern const struct ioctl_table vfio_device_table;
 
 int vfio_device_create(struct standin_device *dev, struct vfio_group *group,
-                       struct vfio_device **ret_device);
+		       struct vfio_device **ret_device);
 void vfio_device_destroy(struct vfio_device *v);
 /* VFIO_GROUP_GET_DEVICE_FD, with group->lock held: a descriptor or -errno. */
 int vfio_device_open(struct vfio_device *v, struct file *group_file);
@@ -178,7 +178,7 @@ void vfio_device_wake(struct vfio_device *v);
 void vfio_config_open(struct vfio_device *v);
 ssize_t vfio_config_read(struct vfio_device *v, void *buffer, size_t size, uint64_t position);
 ssize_t vfio_config_write(struct vfio_device *v, const void *buffer, size_t size,
-                          uint64_t position);
+			  uint64_t position);
 /* What enabling MSI-X does to the hardware's register, which the driver can read. */
 void vfio_config_show_msix(struct vfio_device *v, bool enabled);
 /* Tells the model the command register (after a reset, or when it changed). */

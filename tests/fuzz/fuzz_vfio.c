@@ -54,12 +54,12 @@ static uint64_t take(struct input *in, unsigned bytes)
 static void start(void)
 {
 	if (standin_start("device nvme,addr=01:00.0\ndevice edu,addr=02:00.0\n"
-	                  "set vfio.dma_entry_limit=64\nlog error\n")) {
+			  "set vfio.dma_entry_limit=64\nlog error\n")) {
 		fprintf(stderr, "%s\n", standin_error());
 		abort();
 	}
-	memory = mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-	              0);
+	memory =
+		mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	event = eventfd(0, EFD_NONBLOCK);
 	container = standin_open("/dev/vfio/vfio", O_RDWR);
 	groups[0] = standin_open("/dev/vfio/0", O_RDWR);
@@ -80,7 +80,7 @@ static void open_device(unsigned which)
 	    standin_ioctl(container, VFIO_IOMMU_MAP_DMA, &map))
 		abort();
 	device = standin_ioctl(groups[which], VFIO_GROUP_GET_DEVICE_FD,
-	                       which ? "0000:02:00.0" : "0000:01:00.0");
+			       which ? "0000:02:00.0" : "0000:01:00.0");
 	if (device < 0)
 		abort();
 }
@@ -157,7 +157,7 @@ static void call(struct input *in)
 		if (number == 14 || number == 17) /* bitmaps go to no address that means anything */
 			memset(&words[8], 0, sizeof(words) - 32);
 		standin_ioctl(container, (unsigned long)(';' << 8 | (100 + number)),
-		              number < 3 ? (unsigned long)words[0] : (unsigned long)words);
+			      number < 3 ? (unsigned long)words[0] : (unsigned long)words);
 	} else {
 		number = device_calls[(which >> 3) % 13];
 		fix_descriptors(number, words);

@@ -29,8 +29,8 @@ static int teardown(void **state)
 
 static int insert(uint64_t first, uint64_t last, uintptr_t address)
 {
-	struct iova_range r = {.first = first, .last = last, .address = address,
-	                       .flags = IOVA_READ | IOVA_WRITE};
+	struct iova_range r = {
+		.first = first, .last = last, .address = address, .flags = IOVA_READ | IOVA_WRITE};
 
 	return iova_map_insert(map, &r);
 }
@@ -78,12 +78,12 @@ static void last_page_of_the_space(void **state)
 	assert_int_equal(insert(UINT64_MAX, UINT64_MAX, 0x10000), -EEXIST);
 	assert_true(iova_map_lookup(map, UINT64_MAX, &r));
 	assert_int_equal(iova_map_pin(map, UINT64_MAX - 4095, 4096, IOVA_READ, iov, 2, &n, &fault),
-	                 0);
+			 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(iov[0].iov_len, 4096);
 	iova_map_unpin(map, UINT64_MAX - 4095, 4096);
 	assert_int_equal(iova_map_pin(map, UINT64_MAX - 4095, 4097, IOVA_READ, iov, 2, &n, &fault),
-	                 -EFAULT);
+			 -EFAULT);
 	assert_int_equal(iova_map_remove(map, UINT64_MAX - 4095), 0);
 	assert_int_equal(insert(0, UINT64_MAX, 0), 0);
 	assert_true(iova_map_lookup(map, UINT64_MAX / 2, &r));
@@ -138,7 +138,7 @@ static void pin_gives_pieces(void **state)
 	assert_int_equal(iova_map_pin(map, 0x1800, 0x2000, IOVA_WRITE, iov, 2, &n, &fault), -E2BIG);
 	assert_int_equal(n, 1);
 	assert_int_equal(iova_map_pin(map, 0x3800, 0x1000, IOVA_WRITE, iov, 4, &n, &fault),
-	                 -EFAULT);
+			 -EFAULT);
 	assert_int_equal(fault, 0x4000);
 	assert_int_equal(n, 1);
 	iova_map_insert(map, &other);
@@ -355,9 +355,15 @@ static void concurrent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(overlap_is_refused), T(find_and_lookup),        T(last_page_of_the_space),
-		T(removing),           T(replacing),              T(pin_gives_pieces),
-		T(random_steps),       T(removal_waits_for_pins), T(sparse_leaves),
+		T(overlap_is_refused),
+		T(find_and_lookup),
+		T(last_page_of_the_space),
+		T(removing),
+		T(replacing),
+		T(pin_gives_pieces),
+		T(random_steps),
+		T(removal_waits_for_pins),
+		T(sparse_leaves),
 		T(concurrent),
 	};
 

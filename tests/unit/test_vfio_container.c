@@ -162,7 +162,7 @@ static void device_names(void **state)
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(ctl(group, VFIO_GROUP_GET_DEVICE_FD, (void *)names[i].name),
-		                 -names[i].error);
+				 -names[i].error);
 	assert_int_equal(ctl(group, VFIO_GROUP_GET_DEVICE_FD, NULL), -EFAULT);
 	memset(long_name, 'x', 8192);
 	assert_int_equal(ctl(group, VFIO_GROUP_GET_DEVICE_FD, long_name), -EINVAL);
@@ -251,9 +251,9 @@ static void map_failures(void **state)
 	unsigned i;
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		m = (struct vfio_iommu_type1_dma_map){
-			cases[i].argsz, cases[i].flags, (uintptr_t)memory + cases[i].vaddr,
-			cases[i].iova, cases[i].size};
+		m = (struct vfio_iommu_type1_dma_map){cases[i].argsz, cases[i].flags,
+						      (uintptr_t)memory + cases[i].vaddr,
+						      cases[i].iova, cases[i].size};
 		if (ctl(container, VFIO_IOMMU_MAP_DMA, &m) != -cases[i].error)
 			fail_msg("case %u", i);
 	}
@@ -306,7 +306,7 @@ static void map_overlap_and_limit(void **state)
 	for (i = 1; i < 100; i++)
 		assert_int_equal(map_at(IOVA + i * 0x10000ull, 0x1000), 0);
 	assert_int_equal(map_at(0x100000000, 0x1000), -ENOSPC);
-	assert_int_equal(map_at(IOVA, 0x1000), -EEXIST); /* before ENOSPC */
+	assert_int_equal(map_at(IOVA, 0x1000), -EEXIST);       /* before ENOSPC */
 	assert_int_equal(map_at(0xfee00000, 0x1000), -ENOSPC); /* before EINVAL */
 	assert_int_equal(unmap_at(IOVA, 0x2000, 0), 0x2000);
 	assert_int_equal(map_at(0x100000000, 0x1000), 0);
@@ -396,8 +396,9 @@ static long dirty_get(uint64_t iova, uint64_t size, uint64_t pgsize, void *data,
 {
 	struct dirty_get g = {
 		.head = {.argsz = sizeof(g), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
-		.get = {.iova = iova, .size = size,
-		        .bitmap = {.pgsize = pgsize, .size = bytes, .data = data}},
+		.get = {.iova = iova,
+			.size = size,
+			.bitmap = {.pgsize = pgsize, .size = bytes, .data = data}},
 	};
 
 	return ctl(container, VFIO_IOMMU_DIRTY_PAGES, &g);
@@ -450,8 +451,10 @@ static void dirty_unmap(void **state)
 		struct vfio_iommu_type1_dma_unmap head;
 		struct vfio_bitmap bitmap;
 	} u = {
-		.head = {.argsz = sizeof(u), .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-		         .iova = IOVA, .size = 0x3000},
+		.head = {.argsz = sizeof(u),
+			 .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			 .iova = IOVA,
+			 .size = 0x3000},
 		.bitmap = {.pgsize = 4096, .size = 8, .data = (void *)&bits},
 	};
 
@@ -594,7 +597,7 @@ static void start_in(const char *directory, const char *more)
 	char text[256];
 
 	snprintf(text, sizeof(text), "device vfio-probe,addr=01:00.0\ndirectory %s\n%s", directory,
-	         more);
+		 more);
 	if (standin_start(text))
 		fail_msg("%s", standin_error());
 }

@@ -51,8 +51,14 @@ static void region_info(void **state)
 	static const struct {
 		uint32_t flags;
 		uint64_t size;
-	} expect[] = {{15, PROBE_BAR_SIZE}, {0, 0},    {3, 0x100}, {7, 0x800},
-	              {0, 0},               {0, 0},    {0, 0},     {3, 4096}};
+	} expect[] = {{15, PROBE_BAR_SIZE},
+		      {0, 0},
+		      {3, 0x100},
+		      {7, 0x800},
+		      {0, 0},
+		      {0, 0},
+		      {0, 0},
+		      {3, 4096}};
 	struct {
 		struct vfio_region_info info;
 		struct vfio_info_cap_header cap;
@@ -310,19 +316,22 @@ static void capabilities(void **state)
 	config_write(msi + PCI_MSI_FLAGS, 2, flags | PCI_MSI_FLAGS_ENABLE | 2 << 4);
 	assert_int_equal(config_read(msi + PCI_MSI_FLAGS, 2), flags);
 	assert_int_equal(set_irqs(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-	                          VFIO_PCI_MSI_IRQ_INDEX, 0, 2, (int[]){fd, fd}, 8), 0);
+				  VFIO_PCI_MSI_IRQ_INDEX, 0, 2, (int[]){fd, fd}, 8),
+			 0);
 	config_write(msi + PCI_MSI_FLAGS, 2, flags | PCI_MSI_FLAGS_ENABLE | 2 << 4);
 	assert_int_equal(config_read(msi + PCI_MSI_FLAGS, 2),
-	                 flags | PCI_MSI_FLAGS_ENABLE | 1 << 4);
+			 flags | PCI_MSI_FLAGS_ENABLE | 1 << 4);
 	assert_int_equal(set_irqs(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
-	                          VFIO_PCI_MSI_IRQ_INDEX, 0, 0, NULL, 0), 0);
+				  VFIO_PCI_MSI_IRQ_INDEX, 0, 0, NULL, 0),
+			 0);
 
 	/* MSI-X: read-only, and shows whether it is enabled. */
 	assert_int_equal(config_read(msix + PCI_MSIX_FLAGS, 2), PROBE_VECTORS - 1);
 	config_write(msix + PCI_MSIX_FLAGS, 2, 0xffff);
 	assert_int_equal(config_read(msix + PCI_MSIX_FLAGS, 2), PROBE_VECTORS - 1);
 	assert_int_equal(set_irqs(VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-	                          VFIO_PCI_MSIX_IRQ_INDEX, 0, 1, &fd, 4), 0);
+				  VFIO_PCI_MSIX_IRQ_INDEX, 0, 1, &fd, 4),
+			 0);
 	assert_int_equal(config_read(msix + PCI_MSIX_FLAGS, 2), 0x8000 | (PROBE_VECTORS - 1));
 	assert_int_equal(config_read(msix + PCI_MSIX_TABLE, 4), PROBE_TABLE);
 
@@ -388,7 +397,8 @@ static void hot_reset(void **state)
 	reset.fds[0] = container;
 	assert_int_equal(ctl(device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
 	reset.fds[0] = group;
-	assert_int_equal(ctl(device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL); /* one is missing */
+	assert_int_equal(ctl(device, VFIO_DEVICE_PCI_HOT_RESET, &reset),
+			 -EINVAL); /* one is missing */
 	other = standin_open("/dev/vfio/1", O_RDWR);
 	reset.fds[1] = other;
 	reset.head.count = 2;
@@ -412,20 +422,13 @@ static void closing_forgets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(device_info, open_device),
-		T(region_info, open_device),
-		T(mmap_withdrawn, open_device),
-		T(mmap_failures, open_device),
-		T(bar_access, open_device),
-		T(msix_table_is_hidden, open_device),
-		T(memory_disable, open_device),
-		T(config_bounds, open_device),
-		T(config_header, open_device),
-		T(bar_sizing, open_device),
-		T(capabilities, open_device),
-		T(function_level_reset, open_device),
-		T(hot_reset, open_device),
-		T(closing_forgets, open_device),
+		T(device_info, open_device),    T(region_info, open_device),
+		T(mmap_withdrawn, open_device), T(mmap_failures, open_device),
+		T(bar_access, open_device),     T(msix_table_is_hidden, open_device),
+		T(memory_disable, open_device), T(config_bounds, open_device),
+		T(config_header, open_device),  T(bar_sizing, open_device),
+		T(capabilities, open_device),   T(function_level_reset, open_device),
+		T(hot_reset, open_device),      T(closing_forgets, open_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,7 +55,7 @@ static uint64_t probe_read(struct standin_device *dev, unsigned bar, uint64_t of
 }
 
 static void probe_write(struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size,
-                        uint64_t value)
+			uint64_t value)
 {
 	struct probe *p = standin_device_state(dev);
 
@@ -88,8 +88,8 @@ int start_instance(void **state)
 {
 	n_probes = 0;
 	if (standin_start("device vfio-probe,addr=01:00.0\n"
-	                  "device vfio-probe,addr=01:00.1,mmap=off\n"
-	                  "set vfio.dma_entry_limit=100\n"))
+			  "device vfio-probe,addr=01:00.1,mmap=off\n"
+			  "set vfio.dma_entry_limit=100\n"))
 		fail_msg("%s", standin_error());
 	return 0;
 }
@@ -164,7 +164,7 @@ void config_write(unsigned at, unsigned size, uint32_t value)
 }
 
 long set_irqs(uint32_t flags, uint32_t index, uint32_t start, uint32_t count, const void *data,
-              size_t data_size)
+	      size_t data_size)
 {
 	_Alignas(8) char bytes[sizeof(struct vfio_irq_set) + 1024];
 	struct vfio_irq_set *set = (struct vfio_irq_set *)bytes;

@@ -23,10 +23,10 @@
 
 #include "uapi/vfio.h"
 
-#define DEVICE_NAME   "0000:01:00.0"
-#define REGION(index) ((off_t)(index) << 40)
-#define PROBE_VECTORS 200
-#define PROBE_TABLE   0x2000
+#define DEVICE_NAME    "0000:01:00.0"
+#define REGION(index)  ((off_t)(index) << 40)
+#define PROBE_VECTORS  200
+#define PROBE_TABLE    0x2000
 #define PROBE_BAR_SIZE 0x4000
 
 /* What the probe model has seen. */
@@ -58,7 +58,7 @@ void config_write(unsigned at, unsigned size, uint32_t value);
 
 /* SET_IRQS with fds as its data. */
 long set_irqs(uint32_t flags, uint32_t index, uint32_t start, uint32_t count, const void *data,
-              size_t data_size);
+	      size_t data_size);
 /* The eventfd's count, 0 if it wasn't signalled; waits up to `ms` for a signal. */
 uint64_t signals(int eventfd, int ms);
 
