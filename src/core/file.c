@@ -18,6 +18,7 @@
 #include "core/hostfd.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
+#include "core/trace.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file *free_files;
@@ -121,6 +122,8 @@ void file_put(struct file *f)
 	fdtable_remove(f);
 	if (f->ops->release)
 		f->ops->release(f);
+	if (trace_enabled)
+		trace_event("release(<%s>)", f->ops->kind);
 	file_free(f);
 }
 
@@ -184,7 +187,7 @@ static bool below_node(const char *path)
 	return false;
 }
 
-int node_open(const char *path, int flags)
+static int open_node(const char *path, int flags)
 {
 	const struct node *node = node_find(path);
 	struct file *f;
@@ -220,5 +223,22 @@ fail:
 		host_close(fd);
 	atomic_store(&f->refs, 0);
 	file_free(f);
+	return result;
+}
+
+int node_open(const char *path, int flags)
+{
+	struct trace_line t;
+	int result;
+
+	if (!trace_enabled)
+		return open_node(path, flags);
+	trace_begin(&t);
+	result = open_node(path, flags);
+	/* Paths of no node are asked for all the time, to see whether there is one. */
+	if (result == -ENOENT)
+		return result;
+	trace_print(&t, "open(\"%s\", %#x)", path, (unsigned)flags);
+	trace_end(&t, result);
 	return result;
 }

@@ -75,13 +75,16 @@ static long run_traced(struct file *f, unsigned int cmd, struct ioctl_call *call
 	result = run(f, cmd, call);
 	trace_print(&t, "ioctl(<%s>, ", f->ops->kind);
 	if (call->row)
-		trace_print(&t, "%s, ", call->row->name);
+		trace_print(&t, "%s", call->row->name);
 	else
-		trace_print(&t, "%#x, ", cmd);
-	if (call->row && call->row->decode)
-		call->row->decode(&t, call);
-	else
-		trace_print(&t, "%#lx", call->arg);
+		trace_print(&t, "%#x", cmd);
+	if (!call->row || call->row->rule != IOCTL_NONE) {
+		trace_print(&t, ", ");
+		if (call->row && call->row->decode)
+			call->row->decode(&t, call);
+		else
+			trace_print(&t, "%#lx", call->arg);
+	}
 	trace_print(&t, ")");
 	trace_end(&t, result);
 	return result;

@@ -155,7 +155,7 @@ static const struct ioctl_row container_rows[] = {
 		  iommu_map_dma, vfio_decode_map),
 	IOCTL_ROW(VFIO_IOMMU_UNMAP_DMA, IOCTL_ARGSZ, sizeof(struct vfio_iommu_type1_dma_unmap),
 		  iommu_unmap_dma, vfio_decode_unmap),
-	IOCTL_ROW(VFIO_GET_API_VERSION, IOCTL_NONE, 0, get_api_version, vfio_decode_none),
+	IOCTL_ROW(VFIO_GET_API_VERSION, IOCTL_NONE, 0, get_api_version, NULL),
 	IOCTL_ROW(VFIO_CHECK_EXTENSION, IOCTL_VALUE, 0, check_extension, vfio_decode_extension),
 	IOCTL_ROW(VFIO_SET_IOMMU, IOCTL_VALUE, 0, set_iommu, vfio_decode_extension),
 	IOCTL_ROW(VFIO_IOMMU_GET_INFO, IOCTL_ARGSZ, 16, iommu_get_info, vfio_decode_iommu_info),

@@ -5,6 +5,7 @@
  * the copy; a pointer that can't be read is printed as it is.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/trace.h"
 #include "core/user.h"
@@ -25,15 +26,6 @@ static bool now(struct trace_line *t, const struct ioctl_call *call, void *to, s
 		return true;
 	trace_print(t, "%#lx", call->arg);
 	return false;
-}
-
-VFIO_DECODER(vfio_decode_none)
-{
-}
-
-VFIO_DECODER(vfio_decode_number)
-{
-	trace_print(t, "%ld", (long)call->arg);
 }
 
 VFIO_DECODER(vfio_decode_extension)
@@ -248,4 +240,52 @@ VFIO_DECODER(vfio_decode_feature)
 		    feature->flags & VFIO_DEVICE_FEATURE_MASK);
 	trace_flags(t, feature->flags & ~(uint32_t)VFIO_DEVICE_FEATURE_MASK, flags, N(flags));
 	trace_print(t, "}");
+}
+
+static void print_place(struct trace_line *t, uint64_t offset)
+{
+	uint64_t region = offset >> VFIO_OFFSET_SHIFT;
+	unsigned long long at = offset & (((uint64_t)1 << VFIO_OFFSET_SHIFT) - 1);
+
+	if (region <= VFIO_PCI_BAR5_REGION_INDEX)
+		trace_print(t, "bar%u+%#llx", (unsigned)region, at);
+	else if (region == VFIO_PCI_CONFIG_REGION_INDEX)
+		trace_print(t, "config+%#llx", at);
+	else
+		trace_print(t, "region%llu+%#llx", HEX(region), at);
+}
+
+void vfio_trace_access(struct trace_line *t, const void *buffer, size_t size, off_t offset,
+		       bool write, ssize_t result)
+{
+	uint64_t value = 0;
+
+	trace_print(t, "%s(<vfio-device>, ", write ? "pwrite" : "pread");
+	print_place(t, (uint64_t)offset);
+	trace_print(t, ", %zu", size);
+	/* A register's worth as a number. */
+	if (size <= sizeof(value) && (write || result == (ssize_t)size) &&
+	    !copy_from_user(&value, buffer, size))
+		trace_print(t, ", %#llx", HEX(value));
+	trace_print(t, ")");
+	trace_end(t, result);
+}
+
+void vfio_trace_mmap(struct trace_line *t, const struct map_request *request, int result)
+{
+	static const struct trace_flag protections[] = {
+		FLAG(PROT_, READ),
+		FLAG(PROT_, WRITE),
+		FLAG(PROT_, EXEC),
+	};
+
+	trace_print(t, "mmap(%p, %#zx, ", request->address, request->size);
+	trace_flags(t, (unsigned)request->protection, protections, N(protections));
+	trace_print(t, ", %#x, <vfio-device>, ", (unsigned)request->flags);
+	print_place(t, (uint64_t)request->offset);
+	trace_print(t, ")");
+	if (result)
+		trace_end(t, result);
+	else
+		trace_end_value(t, (uintptr_t)request->ret_address);
 }

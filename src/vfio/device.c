@@ -285,7 +285,7 @@ static const struct ioctl_row device_rows[] = {
 		  get_region_info, vfio_decode_region_info),
 	IOCTL_ROW(VFIO_DEVICE_GET_IRQ_INFO, IOCTL_ARGSZ, sizeof(struct vfio_irq_info),
 		  vfio_get_irq_info, vfio_decode_irq_info),
-	IOCTL_ROW(VFIO_DEVICE_RESET, IOCTL_NONE, 0, reset, vfio_decode_none),
+	IOCTL_ROW(VFIO_DEVICE_RESET, IOCTL_NONE, 0, reset, NULL),
 	IOCTL_ROW(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, IOCTL_ARGSZ,
 		  sizeof(struct vfio_pci_hot_reset_info), vfio_hot_reset_info,
 		  vfio_decode_hot_reset),

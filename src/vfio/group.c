@@ -261,7 +261,7 @@ static const struct ioctl_row group_rows[] = {
 		  vfio_decode_group_status),
 	IOCTL_ROW(VFIO_GROUP_SET_CONTAINER, IOCTL_FIXED, sizeof(int32_t), set_container,
 		  vfio_decode_fd),
-	IOCTL_ROW(VFIO_GROUP_UNSET_CONTAINER, IOCTL_NONE, 0, unset_container, vfio_decode_none),
+	IOCTL_ROW(VFIO_GROUP_UNSET_CONTAINER, IOCTL_NONE, 0, unset_container, NULL),
 	IOCTL_ROW(VFIO_GROUP_GET_DEVICE_FD, IOCTL_USER, 0, get_device_fd, vfio_decode_device_name),
 };
 

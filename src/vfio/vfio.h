@@ -30,6 +30,7 @@
 struct eventfd_watch;
 struct file;
 struct instance;
+struct trace_line;
 struct type1;
 
 /* ---- containers (container.c) ---- */
@@ -223,9 +224,12 @@ struct vfio_group *vfio_group_by_number(unsigned number);
 
 /* ---- decoding for the trace (decode.c) ---- */
 
+/* A region access that has been made, and a mapping; `t` was begun before it. */
+void vfio_trace_access(struct trace_line *t, const void *buffer, size_t size, off_t offset,
+		       bool write, ssize_t result);
+void vfio_trace_mmap(struct trace_line *t, const struct map_request *request, int result);
+
 #define VFIO_DECODER(name) void name(struct trace_line *t, const struct ioctl_call *call)
-VFIO_DECODER(vfio_decode_none);
-VFIO_DECODER(vfio_decode_number);
 VFIO_DECODER(vfio_decode_extension);
 VFIO_DECODER(vfio_decode_iommu_info);
 VFIO_DECODER(vfio_decode_map);
