@@ -24,12 +24,16 @@ class Row:
         self.numbers = []
         self.paths = []
         self.result = None
-        text, _, numbers = text.partition(';')
-        if numbers:
-            key, _, value = numbers.strip().partition('=')
-            if key != 'nr':
-                sys.exit(f'{where}: nr= expected, not {key}')
-            self.numbers = value.split(',')
+        self.frozen = None
+        text, *attributes = text.split(';')
+        for attribute in attributes:
+            key, _, value = attribute.strip().partition('=')
+            if key == 'nr':
+                self.numbers = value.split(',')
+            elif key == 'frozen' and value in ('old', 'new'):
+                self.frozen = value
+            else:
+                sys.exit(f'{where}: nr=, frozen=old or frozen=new expected, not {attribute}')
         # The prototype ends at the parenthesis that closes its first one.
         end = text.index(')') + 1
         rest = text[end:].strip()
@@ -142,6 +146,11 @@ def function(row):
             replace[path] = f'led{i}.path'
         for i, (dirfd, path) in enumerate(row.paths):
             out += [f'\tlead({dirfd}, {path}, &led{i});']
+        if row.frozen:
+            # The last path is what is made, the others are there already.
+            for i in range(len(row.paths)):
+                new = row.frozen == 'new' and i == len(row.paths) - 1
+                out += [f'\tif (frozen(&led{i}, {"true" if new else "false"}))', '\t\treturn -1;']
         out += [f'\t{ret}next_{row.name}({row.names(replace)});', '}', '']
     out += [f'EXPORT {row.declare("wrap_")} __asm__("{row.name}");',
             f'{row.declare("wrap_")}', '{']

@@ -17,6 +17,8 @@ static const char *const tree_prefixes[] = {
 	"/sys/class/vfio-dev",
 	"/sys/class/iommu",
 	"/sys/devices/pci0000:00",
+	"/sys/devices/virtual/iommu",
+	"/sys/devices/virtual/vfio",
 	"/sys/kernel/iommu_groups",
 	"/sys/module/vfio",
 	"/sys/module/vfio_pci",

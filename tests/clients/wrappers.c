@@ -16,6 +16,7 @@
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -151,6 +152,24 @@ static void opening(void)
 
 /* ---- looking ---- */
 
+/* sysfs lets nobody make or remove things, nor root open an attribute as it is not. */
+static void frozen(void)
+{
+	int refused = geteuid() == 0 ? EPERM : EACCES;
+
+	FAILS(open(PCI "/vendor", O_RDWR), EACCES);
+	FAILS(open(PCI "/remove", O_RDONLY), EACCES);
+	FAILS(unlink(PCI "/vendor"), refused);
+	FAILS(unlink(PCI "/nothing"), ENOENT);
+	FAILS(mkdir(PCI "/new", 0755), refused);
+	FAILS(mkdir(PCI "/power", 0755), EEXIST);
+	FAILS(mkdir(PCI "/nothing/new", 0755), ENOENT);
+	FAILS(rmdir(PCI "/power"), refused);
+	FAILS(rename(PCI "/vendor", PCI "/seller"), refused);
+	FAILS(symlink("x", PCI "/link"), refused);
+	CHECK(close(open(PCI "/driver_override", O_WRONLY | O_CREAT | O_TRUNC, 0600)) == 0);
+}
+
 static bool is_device(const struct stat *st)
 {
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(10, 196) && st->st_size == 0;
@@ -162,7 +181,7 @@ static void looking(void)
 	int fd = open(NODE, O_RDWR), dirfd, n;
 	struct statx stx;
 	struct statfs fs;
-	struct stat st;
+	struct stat st, other;
 	DIR *dir;
 
 	CHECK(stat(NODE, &st) == 0 && is_device(&st));
@@ -176,6 +195,9 @@ static void looking(void)
 	      stx.stx_rdev_major == 10 && stx.stx_rdev_minor == 196);
 	CHECK(statx(fd, "", AT_EMPTY_PATH, STATX_ALL, &stx) == 0 && S_ISCHR(stx.stx_mode) &&
 	      stx.stx_rdev_major == 10 && stx.stx_rdev_minor == 196);
+	CHECK(stat(NODE, &st) == 0 && fstat(fd, &other) == 0 && st.st_ino == other.st_ino &&
+	      st.st_mode == other.st_mode && (st.st_mode & 0777) == 0666);
+	CHECK(stat("/dev/vfio/0", &st) == 0 && (st.st_mode & 0777) == 0600);
 	CHECK(access(NODE, R_OK | W_OK) == 0);
 	FAILS(access("/dev/vfio/nothing", F_OK), ENOENT);
 	CHECK(faccessat(AT_FDCWD, PCI, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
@@ -501,11 +523,35 @@ static int ended(pid_t child)
 	return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static int cleaned;
+
+static void clean_up(void *arg)
+{
+	cleaned++;
+}
+
+/* Waits in a cancellation point for what never comes. */
+static void *reader(void *arg)
+{
+	char byte;
+
+	pthread_cleanup_push(clean_up, NULL);
+	while (read(*(int *)arg, &byte, 1) >= 0)
+		;
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
 static void processes(void)
 {
-	int fd = open(NODE, O_RDWR | O_CLOEXEC), null;
-	pid_t child = fork();
+	int fd = open(NODE, O_RDWR | O_CLOEXEC), null, ends[2];
+	char text[PATH_MAX];
+	pthread_t thread;
+	void *cancelled;
+	pid_t child;
 
+	CHECK(pipe(ends) == 0);
+	child = fork();
 	if (child == 0) {
 		/* The child can open for itself, and close what it inherited. */
 		bool good = close(fd) == 0 && close_ours(open(NODE, O_RDWR));
@@ -530,6 +576,26 @@ static void processes(void)
 		_exit(7);
 	CHECK(ended(child) == 7);
 	CHECK(WEXITSTATUS(system("exit 8")) == 8);
+	child = fork();
+	if (child == 0) {
+		/* The child of daemon() is nobody's, so it tells by the pipe. */
+		CHECK(daemon(0, 0) == 0);
+		text[0] = is(getcwd(text, sizeof(text)), "/") && close_ours(open(NODE, O_RDWR))
+				  ? 'd'
+				  : 'x';
+		_exit(write(ends[1], text, 1) != 1);
+	}
+	CHECK(ended(child) == 0 && read(ends[0], text, 1) == 1 && text[0] == 'd');
+	if (!SANITIZED) {
+		child = forkpty(&null, NULL, NULL, NULL);
+		if (child == 0)
+			_exit(isatty(0) ? 9 : 10);
+		CHECK(child < 0 || ended(child) == 9);
+	}
+	CHECK(pthread_create(&thread, NULL, reader, ends) == 0);
+	usleep(1000);
+	CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &cancelled) == 0 &&
+	      cancelled == PTHREAD_CANCELED && cleaned == 1);
 	CHECK(close_ours(fd));
 }
 
@@ -602,6 +668,7 @@ int main(int argc, char **argv)
 		return failures != 0;
 	}
 	opening();
+	frozen();
 	looking();
 	names();
 	descriptors();

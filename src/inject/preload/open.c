@@ -40,6 +40,29 @@ bool open_device(struct led *l, int flags, int *ret_fd)
 }
 
 /*
+ * What sysfs says before it opens: it makes no files, and an attribute that nobody may
+ * read or write cannot be opened so even by root (fs/kernfs/file.c).  0 goes on.
+ */
+static long sysfs_open(const struct led *l, int flags)
+{
+	int access = flags & O_ACCMODE;
+	struct stat st;
+	long error = raw4(SYS_newfstatat, AT_FDCWD, l->path, &st, 0);
+
+	if (error == -ENOENT && (flags & O_CREAT))
+		return -EACCES;
+	if (error < 0)
+		return 0;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (access != O_WRONLY && !(st.st_mode & 0444))
+		return -EACCES;
+	return access != O_RDONLY && !(st.st_mode & 0222) ? -EACCES : 0;
+}
+
+/*
  * Leads `path` for an open with *flags.  true: it is done, with *ret_fd the answer in
  * libc's convention.  false: l->path is to be opened with *flags.
  */
@@ -56,18 +79,13 @@ static bool open_led(int dirfd, const char *path, int *flags, struct led *l, int
 	if (!l->tree)
 		return false;
 	note_opened(l);
-	if ((*flags & O_CREAT) && !l->device) {
-		error = raw3(SYS_access, l->path, F_OK, 0);
-		if (error == -ENOENT)
-			error = -EACCES;
-		else if (error == 0 && (*flags & O_EXCL))
-			error = -EEXIST;
-		if (error < 0) {
-			*ret_fd = (int)result(error);
-			return true;
-		}
-		*flags &= ~(O_CREAT | O_EXCL);
+	error = l->device || (*flags & O_PATH) ? 0 : sysfs_open(l, *flags);
+	if (error < 0) {
+		*ret_fd = (int)result(error);
+		return true;
 	}
+	if (!l->device)
+		*flags &= ~(O_CREAT | O_EXCL);
 	return false;
 }
 
@@ -168,6 +186,7 @@ static int mode_flags(const char *mode)
 FILE *lead_fopen(const char *path, const char *mode)
 {
 	struct led l;
+	long error;
 	int fd;
 
 	lead(AT_FDCWD, path, &l);
@@ -178,9 +197,10 @@ FILE *lead_fopen(const char *path, const char *mode)
 			errno = -fd;
 		return file;
 	}
-	if (l.tree && !l.device && mode[0] != 'r' && raw2(SYS_access, l.path, F_OK) == -ENOENT) {
-		errno = EACCES;
-		return NULL;
+	if (l.tree && !l.device) {
+		error = sysfs_open(&l, mode_flags(mode) | (mode[0] == 'r' ? 0 : O_CREAT));
+		if (result(error) < 0)
+			return NULL;
 	}
 	return next_fopen(l.path, mode);
 }

@@ -161,13 +161,18 @@ struct led {
 };
 
 void lead(int dirfd, const char *path, struct led *l);
-/* The same for the path that is the client's own view of `path`, which is absolute. */
+/* Of `root`, without its end. */
 static inline size_t root_size(void)
 {
 	return root_length > 0 ? (size_t)root_length : 0;
 }
 /* In-place for a string: takes the root away. */
 void unroot(char *text);
+/*
+ * Whether the tree refuses that something at `l` is taken away or, if `new`, made: sysfs
+ * does.  Then errno says why.
+ */
+bool frozen(const struct led *l, bool new);
 /*
  * If `l` is a link in the tree that names the very path that led to it, it stands for an
  * entry of the real machine: then true, and l->path is that.

@@ -211,6 +211,28 @@ void lead(int dirfd, const char *path, struct led *l)
 	l->path = l->real;
 }
 
+bool frozen(const struct led *l, bool new)
+{
+	char parent[ROOT_MAX + PATH_MAX];
+	struct stat st;
+	long error;
+
+	if (!l->tree || l->device)
+		return false;
+	error = raw4(SYS_newfstatat, AT_FDCWD, l->path, &st, AT_SYMLINK_NOFOLLOW);
+	if (new &&error == 0) {
+		error = -EEXIST;
+	} else if (new &&error == -ENOENT) {
+		strcpy(parent, l->path);
+		*strrchr(parent, '/') = '\0';
+		error = raw4(SYS_newfstatat, AT_FDCWD, parent, &st, 0);
+	}
+	/* All of sysfs belongs to root and is writable for nobody else. */
+	if (error == 0)
+		error = raw1(SYS_geteuid, 0) == 0 ? -EPERM : -EACCES;
+	return result(error) < 0;
+}
+
 bool lead_through(struct led *l)
 {
 	char target[PATH_MAX];

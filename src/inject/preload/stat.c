@@ -3,9 +3,9 @@
  * The stat family.
  *
  * In the tree a device node is a regular file that holds "MAJOR:MINOR\n"; here it becomes
- * a character device.  A descriptor that is stood in for is a memory file underneath and
- * becomes what the node was; one that came from no node (the runtime knows no device
- * number for it) becomes what the kernel shows for an anonymous inode: no type, 0600.
+ * a character device with the same permissions.  A descriptor that is stood in for is a
+ * memory file underneath and becomes the node that it came from; one that came from none
+ * becomes what the kernel shows for an anonymous inode: no type, 0600.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,7 @@ void show_stat(const struct led *l, struct stat *st)
 	int saved = errno;
 
 	if (l->device && S_ISREG(st->st_mode) && node_number(l->path, &high, &low))
-		make_device(st, S_IFCHR | 0666, makedev(high, low));
+		make_device(st, S_IFCHR | (st->st_mode & 0777), makedev(high, low));
 	errno = saved;
 }
 
@@ -68,15 +68,48 @@ static void show_statx(const struct led *l, struct statx *st)
 	int saved = errno;
 
 	if (l->device && S_ISREG(st->stx_mode) && node_number(l->path, &high, &low))
-		make_devicex(st, S_IFCHR | 0666, high, low);
+		make_devicex(st, S_IFCHR | (st->stx_mode & 0777), high, low);
 	errno = saved;
 }
 
 /* Whether a call with a directory means the descriptor itself, and we stand in for that. */
-static bool means_ours(int fd, const char *path, int flags, uint32_t *ret_rdev)
+static bool means_ours(int fd, const char *path, int flags)
 {
 	return unlikely(live() != NULL) && (flags & AT_EMPTY_PATH) && (!path || !*path) &&
-	       fd_ours(fd) && live()->owns(fd, ret_rdev);
+	       fd_ours(fd);
+}
+
+/* Leads to the node that a descriptor came from.  false: from none. */
+static bool lead_node(int fd, struct led *l)
+{
+	char name[NAME_MAX];
+	int length = live()->name(fd, name, sizeof(name));
+
+	if (length <= 0 || length >= (int)sizeof(name) || name[0] != '/')
+		return false;
+	lead(AT_FDCWD, name, l);
+	return l->device;
+}
+
+static COLD void show_descriptor(int fd, struct stat *st)
+{
+	struct led l;
+
+	if (lead_node(fd, &l) && raw4(SYS_newfstatat, AT_FDCWD, l.path, st, 0) == 0)
+		show_stat(&l, st);
+	else
+		make_device(st, 0600, 0);
+}
+
+static COLD void show_descriptorx(int fd, unsigned mask, struct statx *st)
+{
+	struct led l;
+
+	if (lead_node(fd, &l) &&
+	    raw_syscall(SYS_statx, AT_FDCWD, (long)l.path, 0, mask, (long)st, 0) == 0)
+		show_statx(&l, st);
+	else
+		make_devicex(st, 0600, 0, 0);
 }
 
 static __attribute__((noinline)) int lead_fstatat(int dirfd, const char *path, struct stat *st,
@@ -95,11 +128,6 @@ static __attribute__((noinline)) int lead_fstatat(int dirfd, const char *path, s
 	return ret;
 }
 
-static void show_descriptor(struct stat *st, uint32_t rdev)
-{
-	make_device(st, rdev ? S_IFCHR | 0666 : 0600, rdev);
-}
-
 int lead_stat(const char *path, struct stat *st)
 {
 	return lead_fstatat(AT_FDCWD, path, st, 0);
@@ -112,14 +140,13 @@ int lead_lstat(const char *path, struct stat *st)
 
 int do_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-	uint32_t rdev;
 	int ret;
 
 	if (unlikely(suspect(dirfd, path)))
 		return lead_fstatat(dirfd, path, st, flags);
 	ret = next_fstatat(dirfd, path, st, flags);
-	if (ret == 0 && means_ours(dirfd, path, flags, &rdev))
-		show_descriptor(st, rdev);
+	if (ret == 0 && means_ours(dirfd, path, flags))
+		show_descriptor(dirfd, st);
 	return ret;
 }
 
@@ -163,24 +190,22 @@ static __attribute__((noinline)) int lead_statx(int dirfd, const char *path, int
 
 int do_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st)
 {
-	uint32_t rdev;
 	int ret;
 
 	if (unlikely(suspect(dirfd, path)))
 		return lead_statx(dirfd, path, flags, mask, st);
 	ret = next_statx(dirfd, path, flags, mask, st);
-	if (ret == 0 && means_ours(dirfd, path, flags, &rdev))
-		make_devicex(st, rdev ? S_IFCHR | 0666 : 0600, major(rdev), minor(rdev));
+	if (ret == 0 && means_ours(dirfd, path, flags))
+		show_descriptorx(dirfd, mask, st);
 	return ret;
 }
 
 int live_fstat(int fd, struct stat *st)
 {
 	int ret = next_fstat(fd, st);
-	uint32_t rdev;
 
-	if (ret == 0 && fd_ours(fd) && live()->owns(fd, &rdev))
-		show_descriptor(st, rdev);
+	if (ret == 0 && fd_ours(fd))
+		show_descriptor(fd, st);
 	return ret;
 }
 
