@@ -10,12 +10,15 @@ build=build-fuzz
 cd "$(dirname "$0")/.." || exit 1
 
 if [ ! -e $build/build.ninja ]; then
-    CC=clang meson setup -Dfuzz=true -Dtests=true -Db_lundef=false $build || exit 1
+    CC=clang meson setup -Dfuzz=true $build > $build.log 2>&1 || { cat $build.log; exit 1; }
+    rm -f $build.log
 fi
-ninja -C $build || exit 1
-failed=0 ran=0
-for target in $build/tests/fuzz/fuzz[-_]*; do
-    [ -f "$target" ] && [ -x "$target" ] || continue
+targets=$(ninja -C $build -t targets all | sed -n 's|^\(tests/fuzz/fuzz[^/]*\): .*LINKER.*|\1|p')
+[ -n "$targets" ] || { echo "there is no fuzz target"; exit 1; }
+ninja -C $build $targets > $build/ninja.log 2>&1 || { tail -40 $build/ninja.log; exit 1; }
+failed=0
+for target in $targets; do
+    target=$build/$target
     name=$(basename "$target")
     corpus=$build/corpus/$name
     mkdir -p "$corpus"
@@ -30,7 +33,5 @@ for target in $build/tests/fuzz/fuzz[-_]*; do
         grep -E 'number_of_executed_units|peak_rss' "$build/$name.log"
     fi
     echo "{\"name\": \"$name\", \"result\": \"$result\"}" >> "$results"
-    ran=$((ran + 1))
 done
-[ $ran != 0 ] || { echo "no fuzz target was built"; exit 1; }
 [ $failed = 0 ]
