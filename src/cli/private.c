@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "tree/tree.h"
 
 #define MEMORY_BASE   "/dev/shm"
+#define MEMORY_FREE   (1u << 30) /* bytes that have to be free there */
 #define FALLBACK_BASE "/tmp"
 #define NAME_PREFIX   "standin."
 #define NAME_LENGTH   (sizeof(NAME_PREFIX) - 1 + 6)
@@ -38,12 +40,16 @@ static bool runtime_base_is_usable(const char *base)
 	       access(base, W_OK | X_OK) == 0;
 }
 
-/* Some containers have a plain directory there, which is no better than /tmp. */
+/*
+ * Some containers have a plain directory there, which is no better than /tmp, or only few
+ * megabytes, and drives in memory are kept in the private directory.
+ */
 static bool memory_base_is_usable(void)
 {
 	struct statfs fs;
 
 	return statfs(MEMORY_BASE, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+	       (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= MEMORY_FREE &&
 	       access(MEMORY_BASE, W_OK | X_OK) == 0;
 }
 

@@ -19,7 +19,8 @@ struct private_directory {
 
 /*
  * Makes one in $XDG_RUNTIME_DIR if that is set, ours and writable; otherwise in /dev/shm if
- * that is in memory, since a tree on a disk takes tens of milliseconds; otherwise in /tmp.
+ * that is in memory with room left, since a tree on a disk takes tens of milliseconds;
+ * otherwise in /tmp.
  * 0 or -errno.
  */
 int private_create(struct private_directory *p);
