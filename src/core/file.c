@@ -187,7 +187,7 @@ static bool below_node(const char *path)
 	return false;
 }
 
-static int open_node(const char *path, int flags)
+int node_open(const char *path, int flags)
 {
 	const struct node *node = node_find(path);
 	struct file *f;
@@ -223,22 +223,5 @@ fail:
 		host_close(fd);
 	atomic_store(&f->refs, 0);
 	file_free(f);
-	return result;
-}
-
-int node_open(const char *path, int flags)
-{
-	struct trace_line t;
-	int result;
-
-	if (!trace_enabled)
-		return open_node(path, flags);
-	trace_begin(&t);
-	result = open_node(path, flags);
-	/* Paths of no node are asked for all the time, to see whether there is one. */
-	if (result == -ENOENT)
-		return result;
-	trace_print(&t, "open(\"%s\", %#x)", path, (unsigned)flags);
-	trace_end(&t, result);
 	return result;
 }

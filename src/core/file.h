@@ -21,6 +21,7 @@
 struct file;
 struct ioctl_table;
 struct map_request;
+struct trace_line;
 
 struct file_ops {
 	const char *kind; /* "vfio-device": in traces, and in the placeholder's name */
@@ -36,6 +37,8 @@ struct file_ops {
 	ssize_t (*write)(struct file *f, const void *buffer, size_t size, off_t offset);
 	/* NULL: ENODEV.  See core/file.h struct map_request. */
 	int (*mmap)(struct file *f, struct map_request *request);
+	/* Appends what `offset` means to a trace line: "bar0+0x1000".  NULL: the number. */
+	void (*trace_offset)(const struct file *f, struct trace_line *t, off_t offset);
 };
 
 struct file {

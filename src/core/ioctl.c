@@ -66,31 +66,35 @@ static long run(struct file *f, unsigned int cmd, struct ioctl_call *call)
 	return call->row ? run_row(f, call) : table->unknown;
 }
 
-static long run_traced(struct file *f, unsigned int cmd, struct ioctl_call *call)
+static void trace_argument(struct trace_line *t, const struct ioctl_call *call)
+{
+	trace_print(t, ", ");
+	if (call->row && call->row->decode)
+		call->row->decode(t, call);
+	else
+		trace_print(t, "%#lx", call->arg);
+}
+
+static long run_traced(int fd, struct file *f, unsigned int cmd, struct ioctl_call *call)
 {
 	struct trace_line t;
 	long result;
 
 	trace_begin(&t);
 	result = run(f, cmd, call);
-	trace_print(&t, "ioctl(<%s>, ", f->ops->kind);
+	trace_print(&t, "ioctl(%d<%s>, ", fd, f->ops->kind);
 	if (call->row)
 		trace_print(&t, "%s", call->row->name);
 	else
 		trace_print(&t, "%#x", cmd);
-	if (!call->row || call->row->rule != IOCTL_NONE) {
-		trace_print(&t, ", ");
-		if (call->row && call->row->decode)
-			call->row->decode(&t, call);
-		else
-			trace_print(&t, "%#lx", call->arg);
-	}
+	if (!call->row || call->row->rule != IOCTL_NONE)
+		trace_argument(&t, call);
 	trace_print(&t, ")");
 	trace_end(&t, result);
 	return result;
 }
 
-long ioctl_dispatch(struct file *f, unsigned int cmd, unsigned long arg)
+long ioctl_dispatch(int fd, struct file *f, unsigned int cmd, unsigned long arg)
 {
 	union {
 		uint64_t align;
@@ -104,7 +108,7 @@ long ioctl_dispatch(struct file *f, unsigned int cmd, unsigned long arg)
 	if (!trace_enabled)
 		return run(f, cmd, &call);
 	memset(&data, 0, sizeof(data)); /* decode may run on an argument never copied */
-	return run_traced(f, cmd, &call);
+	return run_traced(fd, f, cmd, &call);
 }
 
 bool ioctl_is_generic(unsigned int cmd)

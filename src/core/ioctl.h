@@ -64,8 +64,8 @@ struct ioctl_table {
 	int unknown; /* what a command without a row answers: -ENOTTY */
 };
 
-/* Dispatches: the value or -errno.  Traces and injects faults. */
-long ioctl_dispatch(struct file *f, unsigned int cmd, unsigned long arg);
+/* Dispatches: the value or -errno.  Traces, with `fd` as the number, and injects faults. */
+long ioctl_dispatch(int fd, struct file *f, unsigned int cmd, unsigned long arg);
 
 /*
  * Whether the command is one that the kernel does for any descriptor before it asks the

@@ -19,11 +19,12 @@
 
 #include <standin/standin.h>
 
+#include "core/call.h"
 #include "core/config.h"
 #include "core/fdtable.h"
 #include "core/file.h"
+#include "core/hostfd.h"
 #include "core/instance.h"
-#include "core/ioctl.h"
 #include "memory/mmio.h"
 
 #define DOOR __attribute__((visibility("default")))
@@ -73,7 +74,7 @@ DOOR int standin_open(const char *path, int flags, ...)
 	int mode = 0, result;
 	va_list args;
 
-	result = instance ? node_open(path, flags) : -ENOENT;
+	result = instance ? call_open(path, flags) : -ENOENT;
 	if (result != -ENOENT)
 		return (int)answer(result);
 	if (flags & (O_CREAT | O_TMPFILE)) {
@@ -88,7 +89,7 @@ DOOR int standin_close(int fd)
 {
 	if (fdtable_private(fd))
 		return (int)answer(-EBADF);
-	fdtable_forget(fd);
+	call_close(fd);
 	return close(fd);
 }
 
@@ -113,23 +114,14 @@ DOOR int standin_ioctl(int fd, unsigned long command, ...)
 	va_end(args);
 	if (!f)
 		return ioctl(fd, command, arg);
-	if (ioctl_is_generic((unsigned int)command)) {
-		file_put(f);
-		return ioctl(fd, command, arg);
-	}
-	result = ioctl_dispatch(f, (unsigned int)command, arg);
+	result = call_ioctl(fd, f, (unsigned int)command, arg);
 	file_put(f);
 	return (int)answer(result);
 }
 
-static ssize_t access_file(struct file *f, void *buffer, size_t size, off_t offset, bool store)
+/* The end of a transfer on `f`. */
+static ssize_t transferred(struct file *f, ssize_t result)
 {
-	ssize_t result = -EINVAL;
-
-	if (store && f->ops->write)
-		result = f->ops->write(f, buffer, size, offset);
-	else if (!store && f->ops->read)
-		result = f->ops->read(f, buffer, size, offset);
 	file_put(f);
 	return answer(result);
 }
@@ -138,57 +130,45 @@ DOOR ssize_t standin_pread(int fd, void *buffer, size_t size, off_t offset)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_file(f, buffer, size, offset, false) : pread(fd, buffer, size, offset);
+	return f ? transferred(f, call_pread(fd, f, buffer, size, offset))
+	         : pread(fd, buffer, size, offset);
 }
 
 DOOR ssize_t standin_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_file(f, (void *)buffer, size, offset, true)
+	return f ? transferred(f, call_pwrite(fd, f, buffer, size, offset))
 	         : pwrite(fd, buffer, size, offset);
-}
-
-/* Without an offset, the placeholder's position is the file's. */
-static ssize_t access_position(struct file *f, int fd, void *buffer, size_t size, bool store)
-{
-	off_t offset = lseek(fd, 0, SEEK_CUR);
-	ssize_t result = access_file(f, buffer, size, offset < 0 ? 0 : offset, store);
-
-	if (result > 0)
-		lseek(fd, result, SEEK_CUR);
-	return result;
 }
 
 DOOR ssize_t standin_read(int fd, void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_position(f, fd, buffer, size, false) : read(fd, buffer, size);
+	return f ? transferred(f, call_read(fd, f, buffer, size)) : read(fd, buffer, size);
 }
 
 DOOR ssize_t standin_write(int fd, const void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
 
-	return f ? access_position(f, fd, (void *)buffer, size, true) : write(fd, buffer, size);
+	return f ? transferred(f, call_write(fd, f, buffer, size)) : write(fd, buffer, size);
 }
 
 DOOR void *standin_mmap(void *address, size_t size, int protection, int flags, int fd,
                         off_t offset)
 {
-	struct map_request request = {.address = address, .size = size, .protection = protection,
-	                              .flags = flags, .offset = offset};
 	struct file *f = flags & MAP_ANONYMOUS ? NULL : file_get(fd);
-	int result;
+	void *place;
 
 	if (!f)
 		return mmap(address, size, protection, flags, fd, offset);
-	result = f->ops->mmap ? f->ops->mmap(f, &request) : -ENODEV;
+	place = call_mmap(fd, f, address, size, protection, flags, offset);
 	file_put(f);
-	if (result == 0)
-		return request.ret_address;
-	errno = -result;
+	if (!host_is_error(place))
+		return place;
+	errno = (int)-(intptr_t)place;
 	return MAP_FAILED;
 }
 

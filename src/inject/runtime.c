@@ -7,19 +7,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/call.h"
 #include "core/config.h"
 #include "core/fdtable.h"
 #include "core/file.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
-#include "core/ioctl.h"
 #include "core/log.h"
 #include "core/syscall.h"
 #include "inject/segv.h"
@@ -27,8 +25,6 @@
 #include "inject/sigsys.h"
 #include "memory/doorbell.h"
 #include "memory/mmio.h"
-
-#define PAGE 4096u
 
 /* ---- calls on files ---- */
 
@@ -78,134 +74,59 @@ static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 
 	if (!f)
 		return host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
-	if (ioctl_is_generic((unsigned int)command))
-		result = host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
-	else
-		result = ioctl_dispatch(f, (unsigned int)command, arg);
+	result = call_ioctl(fd, f, (unsigned int)command, arg);
 	file_put(f);
 	return result;
 }
 
-static ssize_t do_read(struct file *f, void *buffer, size_t size, off_t offset)
+/* The end of a transfer on `f`. */
+static ssize_t transferred(struct file *f, ssize_t result)
 {
-	if ((f->flags & O_ACCMODE) == O_WRONLY)
-		return -EBADF;
-	return f->ops->read ? f->ops->read(f, buffer, size, offset) : -EINVAL;
+	file_put(f);
+	return result;
 }
 
-static ssize_t do_write(struct file *f, const void *buffer, size_t size, off_t offset)
-{
-	if ((f->flags & O_ACCMODE) == O_RDONLY)
-		return -EBADF;
-	return f->ops->write ? f->ops->write(f, buffer, size, offset) : -EINVAL;
-}
-
-/* read(2) and write(2) go by the file position, which the placeholder keeps. */
 static ssize_t runtime_read(int fd, void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
-	off_t offset;
-	ssize_t n;
 
-	if (!f)
-		return host_read(fd, buffer, size);
-	offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
-	n = do_read(f, buffer, size, offset < 0 ? 0 : offset);
-	if (n > 0)
-		host_syscall(SYS_lseek, fd, n, SEEK_CUR);
-	file_put(f);
-	return n;
+	return f ? transferred(f, call_read(fd, f, buffer, size)) : host_read(fd, buffer, size);
 }
 
 static ssize_t runtime_write(int fd, const void *buffer, size_t size)
 {
 	struct file *f = file_get(fd);
-	off_t offset;
-	ssize_t n;
 
-	if (!f)
-		return host_write(fd, buffer, size);
-	offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
-	n = do_write(f, buffer, size, offset < 0 ? 0 : offset);
-	if (n > 0)
-		host_syscall(SYS_lseek, fd, n, SEEK_CUR);
-	file_put(f);
-	return n;
+	return f ? transferred(f, call_write(fd, f, buffer, size)) : host_write(fd, buffer, size);
 }
 
 static ssize_t runtime_pread(int fd, void *buffer, size_t size, off_t offset)
 {
 	struct file *f = file_get(fd);
-	ssize_t n;
 
-	if (!f)
-		return host_pread(fd, buffer, size, offset);
-	n = offset < 0 ? -EINVAL : do_read(f, buffer, size, offset);
-	file_put(f);
-	return n;
+	return f ? transferred(f, call_pread(fd, f, buffer, size, offset))
+	         : host_pread(fd, buffer, size, offset);
 }
 
 static ssize_t runtime_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 {
 	struct file *f = file_get(fd);
-	ssize_t n;
 
-	if (!f)
-		return host_pwrite(fd, buffer, size, offset);
-	n = offset < 0 ? -EINVAL : do_write(f, buffer, size, offset);
-	file_put(f);
-	return n;
-}
-
-/* What mmap(2) checks before it asks the file (mm/mmap.c), in its order. */
-static int check_mmap(const struct file *f, const struct map_request *request)
-{
-	int accmode = f->flags & O_ACCMODE;
-
-	if (request->offset % PAGE || request->size == 0)
-		return -EINVAL;
-	if (request->size + PAGE - 1 < request->size)
-		return -ENOMEM;
-	if ((request->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) &&
-	    (uintptr_t)request->address % PAGE)
-		return -EINVAL;
-	switch (request->flags & MAP_TYPE) {
-	case MAP_SHARED:
-	case MAP_SHARED_VALIDATE:
-		if ((request->protection & PROT_WRITE) && accmode == O_RDONLY)
-			return -EACCES;
-		/* fall through */
-	case MAP_PRIVATE:
-		if (accmode == O_WRONLY)
-			return -EACCES;
-		break;
-	default:
-		return -EINVAL;
-	}
-	return f->ops->mmap ? 0 : -ENODEV;
+	return f ? transferred(f, call_pwrite(fd, f, buffer, size, offset))
+	         : host_pwrite(fd, buffer, size, offset);
 }
 
 static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
-			  off_t offset)
+                          off_t offset)
 {
 	struct file *f = file_get(fd);
-	struct map_request request = {
-		.address = address,
-		.size = size,
-		.protection = protection,
-		.flags = flags,
-		.offset = offset,
-		.file = f,
-	};
-	int result;
+	void *place;
 
 	if (!f)
 		return host_mmap(address, size, protection, flags, fd, offset);
-	result = check_mmap(f, &request);
-	if (result == 0)
-		result = f->ops->mmap(f, &request);
+	place = call_mmap(fd, f, address, size, protection, flags, offset);
 	file_put(f);
-	return result < 0 ? (void *)(intptr_t)result : request.ret_address;
+	return place;
 }
 
 /* ---- fork ---- */
@@ -231,7 +152,7 @@ static struct runtime table = {
 	.version = RUNTIME_VERSION,
 	.slots = fdtable_slots,
 	.n_slots = FDTABLE_SLOTS,
-	.open = node_open,
+	.open = call_open,
 	.owns = runtime_owns,
 	.name = runtime_name,
 	.ioctl = runtime_ioctl,
@@ -240,7 +161,7 @@ static struct runtime table = {
 	.pread = runtime_pread,
 	.pwrite = runtime_pwrite,
 	.mmap = runtime_mmap,
-	.forget = fdtable_forget,
+	.forget = call_close,
 	.forget_range = fdtable_forget_range,
 	.duplicated = fdtable_duplicate,
 	.mmio_overlaps = mmio_overlaps,

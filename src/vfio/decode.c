@@ -242,50 +242,15 @@ VFIO_DECODER(vfio_decode_feature)
 	trace_print(t, "}");
 }
 
-static void print_place(struct trace_line *t, uint64_t offset)
+void vfio_trace_offset(const struct file *f, struct trace_line *t, off_t offset)
 {
-	uint64_t region = offset >> VFIO_OFFSET_SHIFT;
-	unsigned long long at = offset & (((uint64_t)1 << VFIO_OFFSET_SHIFT) - 1);
+	uint64_t index = (uint64_t)offset >> VFIO_OFFSET_SHIFT;
+	uint64_t at = (uint64_t)offset & (((uint64_t)1 << VFIO_OFFSET_SHIFT) - 1);
 
-	if (region <= VFIO_PCI_BAR5_REGION_INDEX)
-		trace_print(t, "bar%u+%#llx", (unsigned)region, at);
-	else if (region == VFIO_PCI_CONFIG_REGION_INDEX)
-		trace_print(t, "config+%#llx", at);
+	if (index < STANDIN_PCI_BARS)
+		trace_print(t, "bar%u+%#llx", (unsigned)index, (unsigned long long)at);
+	else if (index == VFIO_PCI_CONFIG_REGION_INDEX)
+		trace_print(t, "config+%#llx", (unsigned long long)at);
 	else
-		trace_print(t, "region%llu+%#llx", HEX(region), at);
-}
-
-void vfio_trace_access(struct trace_line *t, const void *buffer, size_t size, off_t offset,
-		       bool write, ssize_t result)
-{
-	uint64_t value = 0;
-
-	trace_print(t, "%s(<vfio-device>, ", write ? "pwrite" : "pread");
-	print_place(t, (uint64_t)offset);
-	trace_print(t, ", %zu", size);
-	/* A register's worth as a number. */
-	if (size <= sizeof(value) && (write || result == (ssize_t)size) &&
-	    !copy_from_user(&value, buffer, size))
-		trace_print(t, ", %#llx", HEX(value));
-	trace_print(t, ")");
-	trace_end(t, result);
-}
-
-void vfio_trace_mmap(struct trace_line *t, const struct map_request *request, int result)
-{
-	static const struct trace_flag protections[] = {
-		FLAG(PROT_, READ),
-		FLAG(PROT_, WRITE),
-		FLAG(PROT_, EXEC),
-	};
-
-	trace_print(t, "mmap(%p, %#zx, ", request->address, request->size);
-	trace_flags(t, (unsigned)request->protection, protections, N(protections));
-	trace_print(t, ", %#x, <vfio-device>, ", (unsigned)request->flags);
-	print_place(t, (uint64_t)request->offset);
-	trace_print(t, ")");
-	if (result)
-		trace_end(t, result);
-	else
-		trace_end_value(t, (uintptr_t)request->ret_address);
+		trace_print(t, "region%u+%#llx", (unsigned)index, (unsigned long long)at);
 }

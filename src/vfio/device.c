@@ -312,4 +312,5 @@ const struct file_ops vfio_device_ops = {
 	.read = vfio_region_read,
 	.write = vfio_region_write,
 	.mmap = vfio_region_mmap,
+	.trace_offset = vfio_trace_offset,
 };

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "core/trace.h"
 #include "core/user.h"
 #include "memory/mmio.h"
 #include "vfio/vfio.h"
@@ -117,27 +116,14 @@ static ssize_t region_access(struct file *f, char *buffer, size_t size, off_t of
 	return bar_access(v, (unsigned)index, buffer, size, at, write);
 }
 
-static ssize_t traced_access(struct file *f, char *buffer, size_t size, off_t offset, bool write)
-{
-	struct trace_line t;
-	ssize_t result;
-
-	if (!trace_enabled)
-		return region_access(f, buffer, size, offset, write);
-	trace_begin(&t);
-	result = region_access(f, buffer, size, offset, write);
-	vfio_trace_access(&t, buffer, size, offset, write, result);
-	return result;
-}
-
 ssize_t vfio_region_read(struct file *f, void *buffer, size_t size, off_t offset)
 {
-	return traced_access(f, buffer, size, offset, false);
+	return region_access(f, buffer, size, offset, false);
 }
 
 ssize_t vfio_region_write(struct file *f, const void *buffer, size_t size, off_t offset)
 {
-	return traced_access(f, (char *)buffer, size, offset, true);
+	return region_access(f, (char *)buffer, size, offset, true);
 }
 
 bool vfio_region_mappable(const struct vfio_device *v, unsigned bar)
@@ -147,7 +133,7 @@ bool vfio_region_mappable(const struct vfio_device *v, unsigned bar)
 	return b->size && !(b->flags & STANDIN_BAR_IO) && v->dev->config->mmap;
 }
 
-static int region_mmap(struct file *f, struct map_request *request)
+int vfio_region_mmap(struct file *f, struct map_request *request)
 {
 	struct vfio_device *v = f->priv;
 	uint64_t index = (uint64_t)request->offset >> VFIO_OFFSET_SHIFT;
@@ -167,17 +153,4 @@ static int region_mmap(struct file *f, struct map_request *request)
 	if (at >= end || size > end - at)
 		return -EINVAL;
 	return mmio_map(v->dev, (unsigned)index, at, request);
-}
-
-int vfio_region_mmap(struct file *f, struct map_request *request)
-{
-	struct trace_line t;
-	int result;
-
-	if (!trace_enabled)
-		return region_mmap(f, request);
-	trace_begin(&t);
-	result = region_mmap(f, request);
-	vfio_trace_mmap(&t, request, result);
-	return result;
 }

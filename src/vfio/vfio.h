@@ -224,10 +224,8 @@ struct vfio_group *vfio_group_by_number(unsigned number);
 
 /* ---- decoding for the trace (decode.c) ---- */
 
-/* A region access that has been made, and a mapping; `t` was begun before it. */
-void vfio_trace_access(struct trace_line *t, const void *buffer, size_t size, off_t offset,
-		       bool write, ssize_t result);
-void vfio_trace_mmap(struct trace_line *t, const struct map_request *request, int result);
+/* What an offset in the device file means: "bar0+0x1000". */
+void vfio_trace_offset(const struct file *f, struct trace_line *t, off_t offset);
 
 #define VFIO_DECODER(name) void name(struct trace_line *t, const struct ioctl_call *call)
 VFIO_DECODER(vfio_decode_extension);

@@ -194,7 +194,7 @@ static long call(int fd, unsigned cmd, unsigned long arg)
 	long result;
 
 	assert_non_null(f);
-	result = ioctl_dispatch(f, cmd, arg);
+	result = ioctl_dispatch(fd, f, cmd, arg);
 	file_put(f);
 	return result;
 }
