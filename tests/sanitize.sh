@@ -10,7 +10,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 99
 [ $# != 0 ] || set -- address thread
-export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:abort_on_error=1
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:abort_on_error=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=0:exitcode=66:second_deadlock_stack=1
 export MESON_TESTTHREADS=2
@@ -31,6 +31,6 @@ for kind; do
     [ "$kind" != thread ] || left_out=' (mmio|signals)$'
     mapfile -t tests < <(meson test -C "$build" --list --suite unit --suite sanitize 2> /dev/null |
         grep ' / ' | grep -Ev "$left_out" | sed 's/.* //')
-    meson test -C "$build" --no-rebuild -t 5 --print-errorlogs "${tests[@]}" || status=1
+    meson test -C "$build" --no-rebuild -t 2 --print-errorlogs "${tests[@]}" || status=1
 done
 exit $status
