@@ -197,9 +197,10 @@ static void sweep_base(const char *base)
 
 void private_sweep(void)
 {
-	const char *bases[3];
-	unsigned n = find_bases(bases);
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
-	for (unsigned i = 0; i < n; i++)
-		sweep_base(bases[i]);
+	if (runtime_base_is_usable(runtime))
+		sweep_base(runtime);
+	sweep_base(MEMORY_BASE);
+	sweep_base(FALLBACK_BASE);
 }
