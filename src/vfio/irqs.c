@@ -289,14 +289,20 @@ static int msi_enable(struct vfio_device *v, unsigned count, bool msix)
 {
 	if (v->irqs.type != NONE)
 		return -EINVAL;
+	/* What pci_alloc_irq_vectors() refuses, in the order of either kind. */
+	if (!msix && !vfio_config_in_d0(v))
+		return -EINVAL;
 	if (!count)
-		return -ERANGE; /* pci_alloc_irq_vectors() with fewer than one */
+		return -ERANGE;
+	if (!vfio_config_in_d0(v))
+		return -EINVAL;
 	if (msix) {
 		vfio_config_show_msix(v, true);
 	} else {
 		v->irqs.msi_allocated = count;
 		v->irqs.msi_qmax = count > 1 ? 32 - (unsigned)__builtin_clz(count - 1) : 0;
-		atomic_store(&v->dev->n_enabled, count);
+		/* The device is told a power of two; what it sends beyond `count` gets lost. */
+		atomic_store(&v->dev->n_enabled, 1u << v->irqs.msi_qmax);
 	}
 	pthread_mutex_lock(&v->irq_lock);
 	v->irqs.type = msix ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX;

@@ -241,6 +241,16 @@ void vfio_config_power_on(struct vfio_device *v)
 	pthread_mutex_unlock(&v->config_lock);
 }
 
+bool vfio_config_in_d0(struct vfio_device *v)
+{
+	bool in_d0;
+
+	pthread_mutex_lock(&v->config_lock);
+	in_d0 = !v->pm || !(v->physical[v->pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK);
+	pthread_mutex_unlock(&v->config_lock);
+	return in_d0;
+}
+
 void vfio_config_show_msix(struct vfio_device *v, bool enabled)
 {
 	unsigned at = v->msix + PCI_MSIX_FLAGS, flags;

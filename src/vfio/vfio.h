@@ -186,6 +186,7 @@ void vfio_config_show_msix(struct vfio_device *v, bool enabled);
 void vfio_config_apply_command(struct vfio_device *v);
 /* The power state D0. */
 void vfio_config_power_on(struct vfio_device *v);
+bool vfio_config_in_d0(struct vfio_device *v);
 
 /* ---- regions (regions.c) ---- */
 

@@ -193,6 +193,27 @@ static void msi(void **state)
 	assert_int_equal(eventfds(MSI, 0, 4, fd), 0);
 }
 
+static void not_in_d3(void **state)
+{
+	unsigned at = config_read(0x34, 1);
+
+	while (config_read(at, 1) != 1) /* power management */
+		at = config_read(at + 1, 1);
+	config_write(at + 4, 2, 3);
+	assert_int_equal(eventfds(MSIX, 0, 1, fd), -EINVAL);
+	assert_int_equal(eventfds(MSIX, 0, 0, NULL), -ERANGE);
+	assert_int_equal(eventfds(MSI, 0, 1, fd), -EINVAL);
+	assert_int_equal(eventfds(MSI, 0, 0, NULL), -EINVAL);
+	config_write(at + 4, 2, 0);
+	assert_int_equal(eventfds(MSI, 0, 0, NULL), -ERANGE);
+	assert_int_equal(eventfds(MSI, 0, 3, fd), 0);
+	/* The device counts in powers of two; the fourth vector goes nowhere. */
+	standin_irq_message(probes[0]->dev, 3);
+	standin_irq_message(probes[0]->dev, 6);
+	assert_int_equal(signals(fd[0], 0), 0);
+	assert_int_equal(signals(fd[2], 0), 1);
+}
+
 static void intx_masks_itself(void **state)
 {
 	struct standin_device *dev = probes[0]->dev;
@@ -437,6 +458,7 @@ int main(void)
 		T(msix_first_request_fails, open_all),
 		T(msix_survives_reset, open_all),
 		T(msi, open_all),
+		T(not_in_d3, open_all),
 		T(intx_masks_itself, open_all),
 		T(intx_high_when_enabled, open_all),
 		T(intx_unmask_eventfd, open_all),
