@@ -581,6 +581,31 @@ void mmio_memory_enable(struct standin_device *dev, bool enabled)
 	leave(&signals);
 }
 
+/* The first mapping of the device: false if there is none. */
+static bool find_of_device(struct standin_device *dev, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	const struct table *t = reader_begin();
+	bool found = false;
+
+	for (size_t i = 0; t && i < t->n && !found; i++) {
+		found = t->m[i].dev == dev;
+		*ret_start = t->m[i].start;
+		*ret_end = t->m[i].end;
+	}
+	reader_end();
+	return found;
+}
+
+void mmio_release(struct standin_device *dev)
+{
+	uintptr_t start, end;
+
+	while (find_of_device(dev, &start, &end)) {
+		host_mprotect((void *)start, end - start, PROT_NONE);
+		mmio_unmapped((void *)start, end - start);
+	}
+}
+
 void mmio_forked(void)
 {
 	const struct table *t = atomic_load(&current);

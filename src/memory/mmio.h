@@ -52,6 +52,11 @@ void mmio_moved(void *from, size_t old_size, void *to, size_t new_size);
  * a load or store through a mapping raises SIGBUS, as in the kernel (vfio_pci_core.c).
  */
 void mmio_memory_enable(struct standin_device *dev, bool enabled);
+/*
+ * The device goes: its mappings are forgotten, with the files they kept open, and what the
+ * client has left of them can't be accessed any more.
+ */
+void mmio_release(struct standin_device *dev);
 
 /* In the child of a fork: no poller runs, so every doorbell traps. */
 void mmio_forked(void);

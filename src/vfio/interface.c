@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 
 #include "core/instance.h"
+#include "memory/mmio.h"
 #include "vfio/eventfd_watch.h"
 #include "vfio/vfio.h"
 
@@ -25,6 +26,11 @@ struct vfio_group *vfio_group_by_number(unsigned number)
 
 static void vfio_stop(struct instance *i)
 {
+	size_t n;
+
+	/* Mappings keep a device's file open beyond its descriptors. */
+	for (n = 0; n < n_groups; n++)
+		mmio_release(groups[n]->device->dev);
 	eventfd_watch_stop();
 	while (n_groups)
 		vfio_group_destroy(groups[--n_groups]);

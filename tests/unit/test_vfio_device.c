@@ -51,14 +51,10 @@ static void region_info(void **state)
 	static const struct {
 		uint32_t flags;
 		uint64_t size;
-	} expect[] = {{15, PROBE_BAR_SIZE},
-		      {0, 0},
-		      {3, 0x100},
-		      {7, 0x800},
-		      {0, 0},
-		      {0, 0},
-		      {0, 0},
-		      {3, 4096}};
+	} expect[] = {
+		{15, PROBE_BAR_SIZE}, {0, 0}, {3, 0x100}, {7, 0x800},
+		{7, 0x1000},          {0, 0}, {0, 0},     {3, 4096},
+	};
 	struct {
 		struct vfio_region_info info;
 		struct vfio_info_cap_header cap;
@@ -142,6 +138,42 @@ static void mmap_failures(void **state)
 	/* Containers and groups can't be mapped at all. */
 	assert_ptr_equal(standin_mmap(NULL, 4096, PROT_READ, MAP_SHARED, group, 0), MAP_FAILED);
 	assert_int_equal(errno, ENODEV);
+}
+
+/* Memory, which needs no fault handler. */
+static char *map_bar4(void)
+{
+	char *p = standin_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, REGION(4));
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
+static void mapping_keeps_device(void **state)
+{
+	char *p = map_bar4(), value;
+
+	p[7] = 42;
+	assert_int_equal(region_read(4, 7, &value, 1), 1);
+	assert_int_equal(value, 42);
+	standin_close(device);
+	standin_close(group);
+	device = group = -1;
+	p[8] = 43;
+	assert_int_equal(standin_open("/dev/vfio/0", O_RDWR), -1);
+	assert_int_equal(errno, EBUSY);
+	assert_int_equal(standin_munmap(p, 4096), 0);
+	group = standin_open("/dev/vfio/0", O_RDWR);
+	assert_true(group >= 0);
+}
+
+static void stopped_while_mapped(void **state)
+{
+	char *p = map_bar4();
+
+	stop_instance(state);
+	assert_int_equal(standin_munmap(p, 4096), 0);
+	start_instance(state);
 }
 
 static void bar_access(void **state)
@@ -276,8 +308,8 @@ static void bar_sizing(void **state)
 	assert_int_equal(config_read(PCI_BASE_ADDRESS_2, 4), 0xffffff01);
 	config_write(PCI_BASE_ADDRESS_3, 4, 0xffffffff);
 	assert_int_equal(config_read(PCI_BASE_ADDRESS_3, 4), 0xfffff800);
-	config_write(PCI_BASE_ADDRESS_4, 4, 0xffffffff);
-	assert_int_equal(config_read(PCI_BASE_ADDRESS_4, 4), 0);
+	config_write(PCI_BASE_ADDRESS_5, 4, 0xffffffff);
+	assert_int_equal(config_read(PCI_BASE_ADDRESS_5, 4), 0);
 	config_write(PCI_ROM_ADDRESS, 4, 0xffffffff);
 	assert_int_equal(config_read(PCI_ROM_ADDRESS, 4), 0);
 	/* Byte by byte it comes to the same. */
@@ -422,13 +454,22 @@ static void closing_forgets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(device_info, open_device),    T(region_info, open_device),
-		T(mmap_withdrawn, open_device), T(mmap_failures, open_device),
-		T(bar_access, open_device),     T(msix_table_is_hidden, open_device),
-		T(memory_disable, open_device), T(config_bounds, open_device),
-		T(config_header, open_device),  T(bar_sizing, open_device),
-		T(capabilities, open_device),   T(function_level_reset, open_device),
-		T(hot_reset, open_device),      T(closing_forgets, open_device),
+		T(device_info, open_device),
+		T(region_info, open_device),
+		T(mmap_withdrawn, open_device),
+		T(mmap_failures, open_device),
+		T(mapping_keeps_device, open_device),
+		T(stopped_while_mapped, open_device),
+		T(bar_access, open_device),
+		T(msix_table_is_hidden, open_device),
+		T(memory_disable, open_device),
+		T(config_bounds, open_device),
+		T(config_header, open_device),
+		T(bar_sizing, open_device),
+		T(capabilities, open_device),
+		T(function_level_reset, open_device),
+		T(hot_reset, open_device),
+		T(closing_forgets, open_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

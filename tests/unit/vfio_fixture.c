@@ -9,6 +9,8 @@ int container = -1, group = -1, device = -1;
 
 static unsigned n_probes;
 
+static const struct standin_span probe_memory[] = {{0, 0x1000, STANDIN_PAGE_RAM}};
+
 static int probe_realize(struct standin_device *dev, struct standin_pci *pci)
 {
 	struct probe *p = standin_device_state(dev);
@@ -28,6 +30,7 @@ static int probe_realize(struct standin_device *dev, struct standin_pci *pci)
 		.bar[0] = {.size = PROBE_BAR_SIZE, .flags = STANDIN_BAR_MEM64},
 		.bar[2] = {.size = 0x100, .flags = STANDIN_BAR_IO},
 		.bar[3] = {.size = 0x800},
+		.bar[4] = {.size = 0x1000, .spans = probe_memory, .n_spans = 1},
 	};
 	p->dev = dev;
 	if (n_probes < 2)
