@@ -39,6 +39,7 @@
 
 #define ROUNDS_A_LOOK 16u /* empty rounds between looks at the clock */
 #define PATIENCE      3u  /* looks in which no client thread did anything */
+#define TRY_ROUNDS    32u /* rounds of work until it is seen whether client threads wait */
 
 struct doorbell_policy doorbell_policy = {
 	.streak = 8,
@@ -63,6 +64,7 @@ struct doorbell_poller {
 	_Atomic unsigned streak, streak_wanted;
 	_Atomic uint64_t requests, sessions, rounds;
 	_Atomic uint64_t looks; /* of client threads about to wait, that found work */
+	_Atomic uint64_t waits; /* and all of them */
 };
 
 /* Pollers with a session, for client threads that are about to wait. */
@@ -160,6 +162,7 @@ static void look(void)
 		if (!p)
 			continue;
 		left--;
+		atomic_fetch_add_explicit(&p->waits, 1, memory_order_relaxed);
 		if (p->dev->model->doorbells(p->dev))
 			atomic_fetch_add_explicit(&p->looks, 1, memory_order_relaxed);
 	}
@@ -174,17 +177,17 @@ void doorbells_before_wait(void)
 }
 
 /*
- * Looks on while client threads do the work.  When none did for PATIENCE looks it looks
- * itself: returns if there is work (that client does not wait, it spins), or if the
- * session has been idle for long enough.
+ * Looks on while client threads do the work; returns the rounds that they did.  When they
+ * did nothing for PATIENCE looks it looks itself: *ret_work if there is work (they do not
+ * wait, they spin), else it ends when the session has been idle for long enough.
  */
-static uint64_t look_on(struct doorbell_poller *p)
+static uint64_t look_on(struct doorbell_poller *p, bool *ret_work)
 {
 	uint64_t seen = atomic_load(&p->looks), looks, last = now_ns(), rounds = 0;
 	unsigned patience = PATIENCE;
-	bool work = false;
 
-	while (!work && atomic_load_explicit(&p->request, memory_order_relaxed) != REQUEST_STOP) {
+	*ret_work = false;
+	while (atomic_load_explicit(&p->request, memory_order_relaxed) != REQUEST_STOP) {
 		futex_wait_for(&p->request, REQUEST_NONE, doorbell_policy.look_ns);
 		looks = atomic_load(&p->looks);
 		if (looks != seen) {
@@ -196,24 +199,39 @@ static uint64_t look_on(struct doorbell_poller *p)
 		}
 		if (patience && --patience)
 			continue;
-		work = p->dev->model->doorbells(p->dev);
-		if (!work && now_ns() - last > doorbell_policy.idle_ns)
+		*ret_work = p->dev->model->doorbells(p->dev);
+		if (*ret_work || now_ns() - last > doorbell_policy.idle_ns)
 			break;
 	}
-	return rounds + work;
+	return rounds;
 }
 
-/* Polls until it is time to stop; returns the rounds that found work. */
-static uint64_t poll_without_pause(struct doorbell_poller *p, bool *ret_starved)
+enum verdict { VERDICT_IDLE, VERDICT_STARVED, VERDICT_WAITS };
+
+/*
+ * Polls until it is time to stop; returns the rounds that found work.  After `try_rounds`
+ * of them it also stops if client threads came to wait about as often: then they can do
+ * the work themselves, and who does it here only makes them sleep and wakes them.
+ */
+static uint64_t poll_without_pause(struct doorbell_poller *p, uint64_t try_rounds,
+				   enum verdict *ret_verdict)
 {
-	uint64_t last = now_ns(), idle, rounds = 0;
+	uint64_t last = now_ns(), idle, rounds = 0, waits = atomic_load(&p->waits);
 	unsigned empty = 0;
 
+	*ret_verdict = VERDICT_IDLE;
 	while (atomic_load_explicit(&p->request, memory_order_relaxed) != REQUEST_STOP) {
 		if (p->dev->model->doorbells(p->dev)) {
 			rounds++;
 			empty = 0;
 			last = 0;
+			if (rounds % try_rounds == 0) {
+				if (atomic_load(&p->waits) - waits >= try_rounds / 2) {
+					*ret_verdict = VERDICT_WAITS;
+					break;
+				}
+				waits = atomic_load(&p->waits);
+			}
 			continue;
 		}
 		if (++empty % ROUNDS_A_LOOK) {
@@ -226,7 +244,7 @@ static uint64_t poll_without_pause(struct doorbell_poller *p, bool *ret_starved)
 		if (idle > doorbell_policy.idle_ns)
 			break;
 		if (idle > doorbell_policy.yield_ns && yield()) {
-			*ret_starved = true;
+			*ret_verdict = VERDICT_STARVED;
 			break;
 		}
 	}
@@ -235,12 +253,22 @@ static uint64_t poll_without_pause(struct doorbell_poller *p, bool *ret_starved)
 
 static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
 {
-	uint64_t rounds;
+	uint64_t rounds = 0, try_rounds = TRY_ROUNDS, looked;
+	enum verdict verdict = VERDICT_IDLE;
+	bool work;
 
 	announce(p, true);
-	rounds = look_on(p);
-	rounds += poll_without_pause(p, ret_starved);
+	do {
+		looked = look_on(p, &work);
+		rounds += looked + work;
+		if (!work)
+			break;
+		/* Clients that wait where we don't see it, and elsewhere where we do. */
+		try_rounds = looked ? TRY_ROUNDS : try_rounds * 2;
+		rounds += poll_without_pause(p, try_rounds, &verdict);
+	} while (verdict == VERDICT_WAITS);
 	announce(p, false);
+	*ret_starved = verdict == VERDICT_STARVED;
 	return rounds;
 }
 
