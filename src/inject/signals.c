@@ -28,24 +28,16 @@
 
 #include "core/syscall.h"
 #include "core/user.h"
-#include "inject/x86_64/guarded.h"
+#include "inject/kernel_signal.h"
+#include "inject/threads.h"
 #include "memory/mmio_private.h"
 
-#define KERNEL_SA_RESTORER 0x04000000ul
-#define BIT(signal)        ((uint64_t)1 << ((signal)-1))
-#define OURS               (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGSYS))
+#define BIT(signal) ((uint64_t)1 << ((signal)-1))
+#define OURS        (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGSYS))
 /* Never blocked in our handler: they come from instructions. */
 #define SYNCHRONOUS   (OURS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
 #define SIGNALS       64
 #define HANDLER_DEPTH (256u << 10) /* bytes of stack a handler may use */
-
-/* The kernel's struct sigaction. */
-struct kernel_action {
-	void *handler;
-	uint64_t flags;
-	const void *restorer;
-	uint64_t mask;
-};
 
 struct shown {
 	_Atomic uint32_t sequence;
@@ -68,16 +60,6 @@ static __thread struct {
 	uint64_t mask;
 	const void *context;
 } handling __attribute__((tls_model("initial-exec")));
-
-static int kernel_action(int signal, const struct kernel_action *act, struct kernel_action *old)
-{
-	return (int)host_syscall(SYS_rt_sigaction, signal, act, old, sizeof(uint64_t));
-}
-
-static void kernel_mask(int how, const uint64_t *set, uint64_t *old)
-{
-	host_syscall(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t));
-}
 
 static struct shown *shown_of(int signal)
 {
@@ -309,19 +291,19 @@ static void filter_other_actions(void)
 
 static int take(int signal)
 {
-	struct kernel_action action = {
-		.handler = (void *)(uintptr_t)entry,
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | KERNEL_SA_RESTORER,
-		.restorer = signal_restorer,
-		.mask = ~SYNCHRONOUS,
-	};
-	struct kernel_action before;
+	struct kernel_action action, before;
 	int result = kernel_action(signal, NULL, &before);
 
 	if (result < 0)
 		return result;
 	shown_set(signal, &before);
+	kernel_action_init(&action, entry, SA_SIGINFO | SA_ONSTACK | SA_NODEFER, ~SYNCHRONOUS);
 	return kernel_action(signal, &action, NULL);
+}
+
+static void note_blocked(uint64_t blocked)
+{
+	believed |= blocked;
 }
 
 int signals_take(signal_claim_fn *claim)
@@ -343,5 +325,7 @@ int signals_take(signal_claim_fn *claim)
 	mmio_restore_signals(&signals);
 	kernel_mask(SIG_UNBLOCK, &mask, &signals);
 	believed = signals & OURS;
+	if (result == 0)
+		threads_unblock(OURS, note_blocked);
 	return result;
 }

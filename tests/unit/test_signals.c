@@ -349,6 +349,45 @@ static void test_small_stack(void **state)
 	model_unmap(m, PAGE);
 }
 
+/* A thread from before, which blocks everything that a program can block. */
+static struct {
+	uint8_t *volatile registers;
+	sigset_t shown;
+	pthread_t thread;
+} early;
+
+static void *early_thread(void *arg)
+{
+	while (!early.registers)
+		usleep(1000);
+	touch(early.registers);
+	*(volatile uint32_t *)early.registers = 4;
+	sigprocmask(SIG_SETMASK, NULL, &early.shown);
+	signals_mask_show(&early.shown);
+	return NULL;
+}
+
+static void start_early_thread(void)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_create(&early.thread, NULL, early_thread, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void test_early_thread(void **state)
+{
+	uint8_t *m = model_map(0, 0, PAGE, RW);
+
+	early.registers = m;
+	pthread_join(early.thread, NULL);
+	assert_int_equal(model_state()->last_write.value, 4);
+	assert_true(is_blocked(&early.shown, SIGSEGV) && is_blocked(&early.shown, SIGUSR1));
+	model_unmap(m, PAGE);
+}
+
 static void *hammer(void *arg)
 {
 	uint8_t *m = arg;
@@ -382,19 +421,15 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shown),
-		cmocka_unit_test(test_chained),
-		cmocka_unit_test(test_longjmp),
-		cmocka_unit_test(test_masks),
-		cmocka_unit_test(test_blocked_everything),
-		cmocka_unit_test(test_death),
-		cmocka_unit_test(test_resethand),
-		cmocka_unit_test(test_sent),
-		cmocka_unit_test(test_divide),
-		cmocka_unit_test(test_small_stack),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_early_thread), cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_chained),      cmocka_unit_test(test_longjmp),
+		cmocka_unit_test(test_masks),        cmocka_unit_test(test_blocked_everything),
+		cmocka_unit_test(test_death),        cmocka_unit_test(test_resethand),
+		cmocka_unit_test(test_sent),         cmocka_unit_test(test_divide),
+		cmocka_unit_test(test_small_stack),  cmocka_unit_test(test_threads),
 	};
 
+	start_early_thread();
 	nothing = host_mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
