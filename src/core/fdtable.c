@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "core/file.h"
@@ -206,6 +207,30 @@ void fdtable_forked(void)
 	for (unsigned fd = 0; fd < FDTABLE_SLOTS; fd++)
 		if (slot_file(atomic_load_explicit(&fdtable_slots[fd], memory_order_relaxed)))
 			atomic_store(&fdtable_slots[fd], FD_UNKNOWN);
+}
+
+void fdtable_inherit(void (*change)(struct file *f))
+{
+	pthread_mutex_init(&lock, NULL);
+	for (unsigned i = 0; i < HASH_SIZE; i++)
+		for (struct file *f = hash[i]; f; f = f->hash_next)
+			change(f);
+}
+
+size_t fdtable_files(struct file ***ret_files)
+{
+	struct file **files;
+	size_t n = 0;
+
+	pthread_mutex_lock(&lock);
+	files = calloc(n_files ? n_files : 1, sizeof(*files));
+	for (unsigned i = 0; files && i < HASH_SIZE; i++)
+		for (struct file *f = hash[i]; f; f = f->hash_next)
+			if (try_get(f))
+				files[n++] = f;
+	pthread_mutex_unlock(&lock);
+	*ret_files = files;
+	return n;
 }
 
 void fdtable_clear(void)

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct file;
@@ -52,6 +53,13 @@ void fdtable_set_private(int fd);
 bool fdtable_any(void);
 /* In the child of a fork: the files are the parent's. */
 void fdtable_forked(void);
+/*
+ * In the child of a fork that goes on using the parent's files through it: changes each
+ * file into what it is in the child.
+ */
+void fdtable_inherit(void (*change)(struct file *f));
+/* All files, each with a reference, in a malloc'd array; returns how many. */
+size_t fdtable_files(struct file ***ret_files);
 /* Drops every slot: the instance ends. */
 void fdtable_clear(void);
 

@@ -18,8 +18,10 @@
 #include "core/file.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
+#include "core/ioctl.h"
 #include "core/log.h"
 #include "core/syscall.h"
+#include "inject/forward.h"
 #include "inject/segv.h"
 #include "inject/signals.h"
 #include "inject/sigsys.h"
@@ -74,7 +76,10 @@ static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 
 	if (!f)
 		return host_syscall(SYS_ioctl, fd, command, arg, 0, 0, SYSCALL_COOKIE);
-	result = call_ioctl(fd, f, (unsigned int)command, arg);
+	if (forward_is_remote(f) && !ioctl_is_generic((unsigned int)command))
+		result = forward_ioctl(fd, f, (unsigned int)command, arg);
+	else
+		result = call_ioctl(fd, f, (unsigned int)command, arg);
 	file_put(f);
 	return result;
 }
@@ -131,19 +136,20 @@ static void *runtime_mmap(void *address, size_t size, int protection, int flags,
 
 /* ---- fork ---- */
 
-static void runtime_fork_prepare(void)
+static int runtime_open(const char *path, int flags)
 {
-}
-
-static void runtime_fork_parent(pid_t child)
-{
+	if (forward_active())
+		return forward_open(path, flags);
+	owner_settle();
+	return call_open(path, flags);
 }
 
 static void runtime_fork_child(void)
 {
 	segv_forked();
 	mmio_forked();
-	instance_forked();
+	if (!forward_child())
+		instance_forked();
 }
 
 /* ---- start ---- */
@@ -152,7 +158,7 @@ static struct runtime table = {
 	.version = RUNTIME_VERSION,
 	.slots = fdtable_slots,
 	.n_slots = FDTABLE_SLOTS,
-	.open = call_open,
+	.open = runtime_open,
 	.owns = runtime_owns,
 	.name = runtime_name,
 	.ioctl = runtime_ioctl,
@@ -173,8 +179,8 @@ static struct runtime table = {
 	.sigaction = signals_action,
 	.mask_filter = signals_mask_filter,
 	.mask_show = signals_mask_show,
-	.fork_prepare = runtime_fork_prepare,
-	.fork_parent = runtime_fork_parent,
+	.fork_prepare = forward_prepare,
+	.fork_parent = forward_parent,
 	.fork_child = runtime_fork_child,
 };
 

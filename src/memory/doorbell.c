@@ -76,6 +76,8 @@ static _Atomic unsigned lookers; /* client threads that may be using an entry */
 /* Guards `running` and `thread`; never taken in a signal handler. */
 static pthread_mutex_t lifecycle = PTHREAD_MUTEX_INITIALIZER;
 
+static bool disabled;
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -334,7 +336,7 @@ int doorbells_start(struct standin_device *dev)
 	}
 	if (!p) {
 		result = -ENOMEM;
-	} else if (!p->running && dev->model->doorbells) {
+	} else if (!p->running && dev->model->doorbells && !disabled) {
 		atomic_store(&p->request, REQUEST_NONE);
 		mmio_block_signals(&signals);
 		result = -pthread_create(&p->thread, NULL, poller_main, p);
@@ -385,6 +387,11 @@ void doorbells_forked(struct standin_device *dev)
 	p->running = false;
 	atomic_store(&p->open, false);
 	atomic_store(&p->request, REQUEST_NONE);
+}
+
+void doorbells_disable(void)
+{
+	disabled = true;
 }
 
 void doorbells_statistics(const struct standin_device *dev, struct doorbell_statistics *ret)

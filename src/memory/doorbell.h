@@ -28,6 +28,8 @@ void doorbells_set_open(struct standin_device *dev, bool open);
 void doorbells_before_wait(void);
 /* In the child of a fork: there is no thread. */
 void doorbells_forked(struct standin_device *dev);
+/* In a child whose registers are another process's: no polling any more. */
+void doorbells_disable(void);
 
 /* When polling begins and ends; benches and tests change it before anything is mapped. */
 struct doorbell_policy {

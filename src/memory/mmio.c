@@ -650,3 +650,22 @@ void mmio_find(const void *address, struct mmio_hit *ret_hit)
 		 (kind == STANDIN_PAGE_DOORBELL && doorbells_open(m.dev)))
 		ret_hit->verdict = MMIO_RETRY;
 }
+
+static mmio_read_fn *read_register = device_bar_read;
+static mmio_write_fn *write_register = device_bar_write;
+
+void mmio_set_access(mmio_read_fn *read, mmio_write_fn *write)
+{
+	read_register = read;
+	write_register = write;
+}
+
+uint64_t mmio_read(const struct mmio_hit *hit, unsigned size)
+{
+	return read_register(hit->dev, hit->bar, hit->offset, size);
+}
+
+void mmio_write(const struct mmio_hit *hit, unsigned size, uint64_t value)
+{
+	write_register(hit->dev, hit->bar, hit->offset, size, value);
+}

@@ -29,7 +29,8 @@ bool mmio_trapping(void);
  * of the mapping holds a reference to request->file (if given) until it is unmapped, as
  * a kernel mapping keeps its file open.
  */
-int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct map_request *request);
+int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset,
+	     struct map_request *request);
 
 /*
  * The client's munmap, mremap, mprotect and MAP_FIXED over [address, address+size): called
@@ -64,14 +65,26 @@ void mmio_forked(void);
 struct mmio_hit {
 	struct standin_device *dev;
 	unsigned bar;
-	uint64_t offset;     /* in the BAR */
-	uint64_t left;       /* bytes from offset to the end of this mapping */
-	int protection;      /* what the client asked for */
+	uint64_t offset; /* in the BAR */
+	uint64_t left;   /* bytes from offset to the end of this mapping */
+	int protection;  /* what the client asked for */
 	/* RETRY: no longer trapped; OFF: memory is off. */
 	enum { MMIO_NOT_OURS, MMIO_TRAPPED, MMIO_RETRY, MMIO_OFF } verdict;
 };
 
 /* Which register `address` is.  For the SIGSEGV handler: takes no lock a client thread holds. */
 void mmio_find(const void *address, struct mmio_hit *ret_hit);
+
+/*
+ * The registers behind a hit: device_bar_read() and device_bar_write(), unless the child of
+ * a fork has set where to ask instead.
+ */
+typedef uint64_t mmio_read_fn(struct standin_device *dev, unsigned bar, uint64_t offset,
+			      unsigned size);
+typedef void mmio_write_fn(struct standin_device *dev, unsigned bar, uint64_t offset, unsigned size,
+			   uint64_t value);
+void mmio_set_access(mmio_read_fn *read, mmio_write_fn *write);
+uint64_t mmio_read(const struct mmio_hit *hit, unsigned size);
+void mmio_write(const struct mmio_hit *hit, unsigned size, uint64_t value);
 
 #endif

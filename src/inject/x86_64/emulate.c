@@ -19,7 +19,6 @@
 
 #include <asm/prctl.h>
 
-#include "core/device.h"
 #include "core/syscall.h"
 #include "inject/x86_64/context.h"
 #include "inject/x86_64/guarded.h"
@@ -73,7 +72,7 @@ static int read_memory(struct emulation_fault *f, uintptr_t address, void *buffe
 		if (hit.protection == PROT_NONE)
 			return fault_at(f, address, SEGV_ACCERR);
 		piece = natural_piece(address, size);
-		value = device_bar_read(hit.dev, hit.bar, hit.offset, (unsigned)piece);
+		value = mmio_read(&hit, (unsigned)piece);
 		memcpy(to, &value, piece);
 	}
 	return 0;
@@ -113,7 +112,7 @@ static int write_pieces(struct emulation_fault *f, uintptr_t address, const uint
 		value = 0;
 		memcpy(&value, from, piece);
 		if (registers)
-			device_bar_write(hit.dev, hit.bar, hit.offset, (unsigned)piece, value);
+			mmio_write(&hit, (unsigned)piece, value);
 	}
 	return 0;
 }

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The child's side of forwarded calls, and what happens around a fork.
+ *
+ * Before the fork the parent makes a socket pair and takes a reference to every open file
+ * for the child.  In the child every struct file there is becomes a remote one: the same
+ * object, found by the same inode, with operations that ask the owner.
+ */
+#include "inject/forward.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/device.h"
+#include "core/fdtable.h"
+#include "core/hostfd.h"
+#include "core/instance.h"
+#include "core/syscall.h"
+#include "inject/forward_private.h"
+#include "memory/doorbell.h"
+#include "memory/mmio.h"
+#include "memory/mmio_private.h"
+
+/* What a remote file is: its name in the owner and, if inherited, what it was before. */
+struct remote {
+	uint64_t name;
+	const struct file_ops *ops;
+	void *priv;
+};
+
+static pthread_mutex_t calling = PTHREAD_MUTEX_INITIALIZER;
+static int owner = -1; /* the socket to it, in a child */
+
+/* Between prepare and the two ends of the fork; fork is one at a time (the caller's lock). */
+static struct {
+	int parent, child;
+	struct file **files;
+	size_t n;
+} forking = {-1, -1, NULL, 0};
+
+bool forward_active(void)
+{
+	return owner >= 0;
+}
+
+/* ---- asking ---- */
+
+static int64_t ask(struct forward_request *rq, struct forward_reply *reply, int *ret_descriptor)
+{
+	int descriptor = -1;
+	uint64_t signals;
+	pid_t pid;
+	ssize_t n;
+
+	mmio_block_signals(&signals);
+	pthread_mutex_lock(&calling);
+	n = forward_send(owner, rq, sizeof(*rq), ret_descriptor ? *ret_descriptor : -1);
+	if (n == sizeof(*rq))
+		n = forward_receive(owner, reply, sizeof(*reply), &descriptor, &pid);
+	pthread_mutex_unlock(&calling);
+	mmio_restore_signals(&signals);
+	if (ret_descriptor)
+		*ret_descriptor = descriptor;
+	else
+		host_close(descriptor);
+	if (n != sizeof(*reply)) {
+		reply->result = -EIO;
+		if (ret_descriptor)
+			*ret_descriptor = -1;
+	}
+	return reply->result;
+}
+
+static struct remote *remote_of(const struct file *f)
+{
+	return f->priv;
+}
+
+static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offset)
+{
+	struct forward_request rq = {
+		.operation = FORWARD_READ,
+		.file = remote_of(f)->name,
+		.argument = (uintptr_t)buffer,
+		.size = size,
+		.offset = offset,
+	};
+	struct forward_reply reply;
+
+	return ask(&rq, &reply, NULL);
+}
+
+static ssize_t remote_write(struct file *f, const void *buffer, size_t size, off_t offset)
+{
+	struct forward_request rq = {
+		.operation = FORWARD_WRITE,
+		.file = remote_of(f)->name,
+		.argument = (uintptr_t)buffer,
+		.size = size,
+		.offset = offset,
+	};
+	struct forward_reply reply;
+
+	return ask(&rq, &reply, NULL);
+}
+
+static void remote_release(struct file *f)
+{
+	struct forward_request rq = {.operation = FORWARD_DROP, .file = remote_of(f)->name};
+	uint64_t signals;
+
+	mmio_block_signals(&signals);
+	pthread_mutex_lock(&calling);
+	forward_send(owner, &rq, sizeof(rq), -1);
+	pthread_mutex_unlock(&calling);
+	mmio_restore_signals(&signals);
+	free(remote_of(f));
+}
+
+/*
+ * What a mapping needs is the same on both sides of the fork: the file's own operation
+ * does it here, and the registers are asked for when they are touched.
+ */
+static int remote_mmap(struct file *f, struct map_request *request)
+{
+	const struct remote *r = remote_of(f);
+	struct file before = {.ops = r->ops, .priv = r->priv, .flags = f->flags, .rdev = f->rdev};
+
+	if (!r->ops || !r->ops->mmap)
+		return -ENODEV;
+	return r->ops->mmap(&before, request);
+}
+
+#define KINDS 16
+
+static const struct file_ops *remote_ops(const char *kind)
+{
+	static struct {
+		struct file_ops ops;
+		char kind[FORWARD_KIND_MAX];
+	} known[KINDS];
+	unsigned i;
+
+	for (i = 0; i < KINDS - 1 && known[i].ops.kind; i++)
+		if (strncmp(known[i].kind, kind, FORWARD_KIND_MAX - 1) == 0)
+			return &known[i].ops;
+	strncpy(known[i].kind, kind, FORWARD_KIND_MAX - 1);
+	known[i].ops = (struct file_ops){
+		.kind = known[i].kind,
+		.release = remote_release,
+		.read = remote_read,
+		.write = remote_write,
+		.mmap = remote_mmap,
+	};
+	return &known[i].ops;
+}
+
+bool forward_is_remote(const struct file *f)
+{
+	return f->ops->release == remote_release;
+}
+
+/* A descriptor that the owner made for us, of a new file or of one that we know. */
+static int accept_file(const struct forward_reply *reply, int fd)
+{
+	struct file *known = file_get_by_inode(fd);
+	struct remote *r;
+	int result;
+
+	if (!(reply->flags & O_CLOEXEC))
+		host_syscall(SYS_fcntl, fd, F_SETFD, 0);
+	if (known) {
+		/* The lookup has entered the descriptor. */
+		file_put(known);
+		return fd;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		host_close(fd);
+		return -ENOMEM;
+	}
+	r->name = reply->file;
+	result = file_install_over(fd, remote_ops(reply->kind), r, reply->flags, reply->rdev);
+	if (result < 0) {
+		host_close(fd);
+		free(r);
+	}
+	return result;
+}
+
+int forward_open(const char *path, int flags)
+{
+	struct forward_request rq = {.operation = FORWARD_OPEN, .flags = flags};
+	struct forward_reply reply;
+	int fd = -1;
+	int64_t result;
+
+	if (strlen(path) >= sizeof(rq.path))
+		return -ENOENT;
+	strcpy(rq.path, path);
+	result = ask(&rq, &reply, &fd);
+	if (fd >= 0)
+		return accept_file(&reply, fd);
+	return result < 0 ? (int)result : -EIO;
+}
+
+long forward_ioctl(int fd, struct file *f, unsigned int command, unsigned long arg)
+{
+	struct forward_request rq = {
+		.operation = FORWARD_IOCTL,
+		.command = command,
+		.file = remote_of(f)->name,
+		.argument = arg,
+		.size = (uint64_t)fd,
+	};
+	struct forward_reply reply;
+	int made = -1;
+	int64_t result = ask(&rq, &reply, &made);
+
+	return made >= 0 ? accept_file(&reply, made) : (long)result;
+}
+
+static uint64_t remote_bar_read(struct standin_device *dev, unsigned bar, uint64_t offset,
+				unsigned size)
+{
+	struct forward_request rq = {
+		.operation = FORWARD_BAR_READ,
+		.command = dev->index,
+		.flags = (int)bar,
+		.offset = (int64_t)offset,
+		.size = size,
+	};
+	struct forward_reply reply;
+
+	/* An owner that is gone is a device that is gone: all ones. */
+	return (uint64_t)ask(&rq, &reply, NULL);
+}
+
+static void remote_bar_write(struct standin_device *dev, unsigned bar, uint64_t offset,
+			     unsigned size, uint64_t value)
+{
+	struct forward_request rq = {
+		.operation = FORWARD_BAR_WRITE,
+		.command = dev->index,
+		.flags = (int)bar,
+		.offset = (int64_t)offset,
+		.size = size,
+		.argument = value,
+	};
+	struct forward_reply reply;
+
+	ask(&rq, &reply, NULL);
+}
+
+/* ---- fork ---- */
+
+static bool anything_to_share(void)
+{
+	if (forward_active() || fdtable_any())
+		return true;
+	for (size_t i = 0; instance && i < instance->n_devices; i++)
+		if (instance->devices[i]->realized)
+			return true;
+	return false;
+}
+
+void forward_prepare(void)
+{
+	int pair[2], on = 1;
+
+	if (!anything_to_share() ||
+	    host_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	/* Before the child can say anything: each message shall name its sender. */
+	host_syscall(SYS_setsockopt, pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	forking.parent = hostfd_adopt(pair[0]);
+	forking.child = hostfd_adopt(pair[1]);
+	if (!forward_active())
+		forking.n = fdtable_files(&forking.files);
+	owner_fork_begin();
+}
+
+static void forget_pair(void)
+{
+	while (forking.n)
+		file_put(forking.files[--forking.n]);
+	free(forking.files);
+	hostfd_close(forking.parent);
+	hostfd_close(forking.child);
+	forking.files = NULL;
+	forking.parent = forking.child = -1;
+}
+
+void forward_parent(pid_t child)
+{
+	struct forward_request rq = {.operation = FORWARD_FORK};
+	struct forward_reply reply;
+	int end = forking.parent;
+
+	if (end < 0)
+		return;
+	owner_fork_end();
+	if (child < 0) {
+		forget_pair();
+		return;
+	}
+	if (forward_active()) {
+		/* A grandchild of the owner is introduced by its parent. */
+		ask(&rq, &reply, &end);
+		forget_pair();
+		return;
+	}
+	owner_add(forking.parent, forking.files, forking.n);
+	forking.files = NULL;
+	forking.n = 0;
+	forking.parent = -1;
+	forget_pair();
+}
+
+static void make_remote(struct file *f)
+{
+	struct remote *r;
+
+	if (forward_is_remote(f))
+		return; /* the owner knows it by the same name */
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		abort();
+	r->name = (uintptr_t)f;
+	r->ops = f->ops;
+	r->priv = f->priv;
+	f->ops = remote_ops(f->ops->kind);
+	f->priv = r;
+}
+
+bool forward_child(void)
+{
+	pthread_mutex_init(&calling, NULL);
+	owner_fork_child();
+	if (forking.child < 0)
+		return false;
+	hostfd_close(owner);
+	owner = forking.child;
+	forking.child = -1;
+	hostfd_close(forking.parent);
+	forking.parent = -1;
+	fdtable_inherit(make_remote);
+	/* The references that were taken for us are in the owner; here they count for nothing. */
+	while (forking.n)
+		file_put(forking.files[--forking.n]);
+	free(forking.files);
+	forking.files = NULL;
+	doorbells_disable();
+	mmio_set_access(remote_bar_read, remote_bar_write);
+	return true;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * inject/forward_private.h - between forward.c (the child's side) and owner.c.
+ *
+ * One SOCK_SEQPACKET message asks, one answers.  A file is named by its address in the
+ * owner, which the owner looks up among those that the child holds references to.
+ */
+#ifndef STANDIN_INJECT_FORWARD_PRIVATE_H
+#define STANDIN_INJECT_FORWARD_PRIVATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "core/file.h"
+
+enum forward_operation {
+	FORWARD_OPEN,  /* path, flags */
+	FORWARD_IOCTL, /* file, command, argument */
+	FORWARD_READ,  /* file, argument (address), size, offset */
+	FORWARD_WRITE,
+	FORWARD_DROP,      /* file: no answer */
+	FORWARD_FORK,      /* a socket comes along, for a child of the child */
+	FORWARD_BAR_READ,  /* command (device), flags (BAR), offset, size */
+	FORWARD_BAR_WRITE, /* the same and argument (value) */
+};
+
+struct forward_request {
+	uint32_t operation, command;
+	uint64_t file, argument, size;
+	int64_t offset;
+	int32_t flags;
+	char path[NODE_PATH_MAX];
+};
+
+#define FORWARD_KIND_MAX 32
+
+/* A new file comes along as a descriptor, and its name, rdev, flags and kind with it. */
+struct forward_reply {
+	int64_t result;
+	uint64_t file;
+	uint32_t rdev;
+	int32_t flags;
+	char kind[FORWARD_KIND_MAX];
+};
+
+/* sendmsg and recvmsg of one message with at most one descriptor (-1: none). */
+ssize_t forward_send(int fd, const void *message, size_t size, int descriptor);
+ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid);
+
+/*
+ * The owner's side.  owner_add() takes over the socket and the references in the malloc'd
+ * array `files`; it starts the service thread with the first.
+ */
+int owner_add(int fd, struct file **files, size_t n);
+/* Around a fork; the child is not the owner and lets go of what the owner has. */
+void owner_fork_begin(void);
+void owner_fork_end(void);
+void owner_fork_child(void);
+
+#endif

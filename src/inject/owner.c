@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The owner's side of forwarded calls: one thread serves all children, one request at a
+ * time.  The kernel says which process a request is from, so a child can't speak for
+ * another one.  References that a child holds are listed with its socket and dropped when
+ * that hangs up.
+ */
+#include "inject/forward_private.h"
+
+#include <errno.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "core/call.h"
+#include "core/device.h"
+#include "core/fdtable.h"
+#include "core/hostfd.h"
+#include "core/instance.h"
+#include "core/ioctl.h"
+#include "core/syscall.h"
+#include "core/user.h"
+#include "inject/forward.h"
+#include "memory/mmio_private.h"
+
+#define SETTLE_TRIES 1000
+
+struct client {
+	int fd;
+	struct file **files; /* references */
+	size_t n, room;
+	struct user_client who;
+	struct client *next;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct client *clients; /* under the lock */
+static int epoll = -1;
+static bool running;
+static _Atomic bool serving; /* a request is being done */
+static _Atomic unsigned n_clients;
+
+ssize_t forward_send(int fd, const void *message, size_t size, int descriptor)
+{
+	struct iovec iov = {(void *)(uintptr_t)message, size};
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {{0}};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (descriptor >= 0) {
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.align), &descriptor, sizeof(int));
+	}
+	return host_syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
+}
+
+ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid)
+{
+	struct iovec iov = {message, size};
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room),
+	};
+	struct cmsghdr *c;
+	struct ucred cred;
+	ssize_t n;
+
+	*ret_descriptor = -1;
+	*ret_pid = 0;
+	do
+		n = host_syscall(SYS_recvmsg, fd, &m, MSG_CMSG_CLOEXEC);
+	while (n == -EINTR);
+	for (c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS)
+			memcpy(ret_descriptor, CMSG_DATA(c), sizeof(int));
+		if (c->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+			*ret_pid = cred.pid;
+		}
+	}
+	return n;
+}
+
+static bool client_has(const struct client *c, const struct file *f)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->files[i] == f)
+			return true;
+	return false;
+}
+
+/* Takes over a reference. */
+static int client_add(struct client *c, struct file *f)
+{
+	struct file **more;
+
+	if (client_has(c, f)) {
+		file_put(f);
+		return 0;
+	}
+	if (c->n == c->room) {
+		more = reallocarray(c->files, c->room * 2 + 8, sizeof(*more));
+		if (!more) {
+			file_put(f);
+			return -ENOMEM;
+		}
+		c->files = more;
+		c->room = c->room * 2 + 8;
+	}
+	c->files[c->n++] = f;
+	return 0;
+}
+
+static void client_drop(struct client *c, const struct file *f)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->files[i] != f)
+			continue;
+		c->files[i] = c->files[--c->n];
+		file_put((struct file *)(uintptr_t)f);
+		return;
+	}
+}
+
+/*
+ * Takes it out of the poll set by hand: children forked later had the socket too until
+ * they closed it, and a poll set forgets a descriptor only when the last copy is closed.
+ */
+static void client_destroy(struct client *c)
+{
+	struct client **link;
+
+	pthread_mutex_lock(&lock);
+	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	for (link = &clients; *link; link = &(*link)->next) {
+		if (*link != c)
+			continue;
+		*link = c->next;
+		atomic_fetch_sub(&n_clients, 1);
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+	hostfd_close(c->fd);
+	hostfd_close(c->who.pidfd);
+	while (c->n)
+		file_put(c->files[--c->n]);
+	free(c->files);
+	free(c);
+}
+
+/* A descriptor that a call made here for the child: goes along with the reply, then. */
+static int give_file(struct client *c, int fd, struct forward_reply *reply)
+{
+	struct file *f = file_get(fd);
+
+	if (!f)
+		return -1;
+	reply->file = (uintptr_t)f;
+	reply->rdev = f->rdev;
+	reply->flags = f->flags;
+	strncpy(reply->kind, f->ops->kind, sizeof(reply->kind) - 1);
+	if (client_add(c, f) < 0) {
+		reply->result = -ENOMEM;
+		return -1;
+	}
+	return fd;
+}
+
+static int64_t read_or_write(struct file *f, const struct forward_request *rq)
+{
+	void *buffer = (void *)(uintptr_t)rq->argument;
+
+	if (rq->operation == FORWARD_READ)
+		return f->ops->read ? f->ops->read(f, buffer, rq->size, rq->offset) : -EINVAL;
+	return f->ops->write ? f->ops->write(f, buffer, rq->size, rq->offset) : -EINVAL;
+}
+
+static int64_t registers(const struct forward_request *rq)
+{
+	unsigned bar = (unsigned)rq->flags, size = (unsigned)rq->size;
+	struct standin_device *dev;
+
+	if (!instance || rq->command >= instance->n_devices || bar >= STANDIN_PCI_BARS)
+		return -EINVAL;
+	dev = instance->devices[rq->command];
+	if (!dev->realized || (uint64_t)rq->offset + size > dev->pci.bar[bar].size)
+		return -EINVAL;
+	if (rq->operation == FORWARD_BAR_READ)
+		return (int64_t)device_bar_read(dev, bar, (uint64_t)rq->offset, size);
+	device_bar_write(dev, bar, (uint64_t)rq->offset, size, rq->argument);
+	return 0;
+}
+
+/* Does the request; returns a descriptor to send along, or -1. */
+static int perform(struct client *c, const struct forward_request *rq, struct forward_reply *reply)
+{
+	struct file *f = (struct file *)(uintptr_t)rq->file;
+	bool known = client_has(c, f);
+
+	switch (rq->operation) {
+	case FORWARD_OPEN:
+		reply->result = call_open(rq->path, rq->flags);
+		return reply->result < 0 ? -1 : give_file(c, (int)reply->result, reply);
+	case FORWARD_IOCTL:
+		reply->result = known ? ioctl_dispatch((int)rq->size, f, rq->command, rq->argument)
+				      : -EIO;
+		if (rq->command == VFIO_GROUP_GET_DEVICE_FD && reply->result >= 0)
+			return give_file(c, (int)reply->result, reply);
+		return -1;
+	case FORWARD_READ:
+	case FORWARD_WRITE:
+		reply->result = known ? read_or_write(f, rq) : -EIO;
+		return -1;
+	case FORWARD_BAR_READ:
+	case FORWARD_BAR_WRITE:
+		reply->result = registers(rq);
+		return -1;
+	default:
+		reply->result = -EINVAL;
+		return -1;
+	}
+}
+
+static void identify(struct client *c, pid_t pid)
+{
+	if (pid == c->who.pid)
+		return;
+	hostfd_close(c->who.pidfd);
+	c->who.pid = pid;
+	c->who.pidfd = hostfd_adopt((int)host_syscall(SYS_pidfd_open, pid, 0));
+}
+
+/* A child of the child: it holds what the child holds. */
+static void adopt_grandchild(const struct client *c, int fd)
+{
+	struct file **files = calloc(c->n ? c->n : 1, sizeof(*files));
+
+	if (!files) {
+		host_close(fd);
+		return;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		files[i] = file_ref(c->files[i]);
+	owner_add(hostfd_adopt(fd), files, c->n);
+}
+
+/* One request; false when the child is gone. */
+static bool serve(struct client *c)
+{
+	struct forward_request rq = {0};
+	struct forward_reply reply = {0};
+	int descriptor, made;
+	pid_t pid;
+
+	if (forward_receive(c->fd, &rq, sizeof(rq), &descriptor, &pid) != sizeof(rq) || !pid) {
+		host_close(descriptor);
+		return false;
+	}
+	rq.path[sizeof(rq.path) - 1] = '\0';
+	if (rq.operation == FORWARD_DROP) {
+		client_drop(c, (struct file *)(uintptr_t)rq.file);
+		return true;
+	}
+	if (rq.operation == FORWARD_FORK && descriptor >= 0) {
+		adopt_grandchild(c, descriptor);
+		return forward_send(c->fd, &reply, sizeof(reply), -1) >= 0;
+	}
+	host_close(descriptor);
+	identify(c, pid);
+	user_client = c->who;
+	made = perform(c, &rq, &reply);
+	user_client = (struct user_client){0, -1};
+	if (forward_send(c->fd, &reply, sizeof(reply), made) < 0)
+		pid = 0;
+	if (made >= 0) {
+		fdtable_forget(made);
+		host_close(made);
+	}
+	return pid != 0;
+}
+
+static void *service(void *arg)
+{
+	struct epoll_event event;
+	struct client *c;
+	long n;
+
+	host_syscall(SYS_prctl, PR_SET_NAME, "standin-fork");
+	for (;;) {
+		n = host_syscall(SYS_epoll_pwait, epoll, &event, 1, -1, NULL, 8);
+		if (n < 0 && n != -EINTR)
+			return NULL;
+		if (n != 1)
+			continue;
+		atomic_store(&serving, true);
+		c = event.data.ptr;
+		if (!(event.events & EPOLLIN) || !serve(c))
+			client_destroy(c);
+		atomic_store(&serving, false);
+	}
+}
+
+static int start_service(void)
+{
+	pthread_t thread;
+	uint64_t signals;
+	int result;
+
+	if (running)
+		return 0;
+	epoll = hostfd_adopt((int)host_syscall(SYS_epoll_create1, EPOLL_CLOEXEC));
+	if (epoll < 0)
+		return epoll;
+	mmio_block_signals(&signals);
+	result = -pthread_create(&thread, NULL, service, NULL);
+	mmio_restore_signals(&signals);
+	if (result < 0) {
+		hostfd_close(epoll);
+		return result;
+	}
+	pthread_detach(thread);
+	running = true;
+	return 0;
+}
+
+int owner_add(int fd, struct file **files, size_t n)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	struct epoll_event event = {.events = EPOLLIN};
+	int result;
+
+	if (!c) {
+		hostfd_close(fd);
+		while (n)
+			file_put(files[--n]);
+		free(files);
+		return -ENOMEM;
+	}
+	*c = (struct client){.fd = fd, .files = files, .n = n, .room = n, .who = {0, -1}};
+	event.data.ptr = c;
+	pthread_mutex_lock(&lock);
+	result = start_service();
+	if (result == 0)
+		result = (int)host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event);
+	if (result == 0) {
+		c->next = clients;
+		clients = c;
+		atomic_fetch_add(&n_clients, 1);
+	}
+	pthread_mutex_unlock(&lock);
+	if (result < 0)
+		client_destroy(c);
+	return result;
+}
+
+/* Anything that a child has said and that has not been done, its end included? */
+static bool unsettled(void)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&lock);
+	for (struct client *c = clients; c && !any; c = c->next) {
+		struct pollfd p = {.fd = c->fd, .events = POLLIN};
+
+		any = host_syscall(SYS_poll, &p, 1, 0) > 0;
+	}
+	pthread_mutex_unlock(&lock);
+	return any || atomic_load(&serving);
+}
+
+void owner_settle(void)
+{
+	static const struct timespec pause = {.tv_nsec = 20000};
+
+	for (int i = 0; atomic_load(&n_clients) && i < SETTLE_TRIES && unsettled(); i++)
+		host_syscall(SYS_nanosleep, &pause, NULL);
+}
+
+void owner_fork_begin(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void owner_fork_end(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+void owner_fork_child(void)
+{
+	pthread_mutex_init(&lock, NULL);
+	for (; clients; clients = clients->next)
+		hostfd_close(clients->fd);
+	hostfd_close(epoll);
+	epoll = -1;
+	running = false;
+	atomic_store(&serving, false);
+	atomic_store(&n_clients, 0);
+}
