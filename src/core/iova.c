@@ -51,6 +51,7 @@ static struct range_place wait_unpinned(struct iova_map *map, uint64_t first)
 {
 	struct range_place place;
 	struct range_entry *entry;
+	int cancel;
 
 	for (;;) {
 		place = range_tree_find(&map->tree, first);
@@ -63,7 +64,10 @@ static struct range_place wait_unpinned(struct iova_map *map, uint64_t first)
 			return place;
 		entry->leaving = true;
 		map->waiting++;
+		/* An ioctl is no cancellation point. */
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 		pthread_cond_wait(&map->unpinned, &map->lock);
+		pthread_setcancelstate(cancel, NULL);
 		map->waiting--;
 	}
 }

@@ -4,7 +4,7 @@
 # The kernel's own VFIO selftests (tools/testing/selftests/vfio), built elsewhere from an
 # unchanged source and found in $STANDIN_SELFTESTS, in their two type1 modes.
 #
-# vfio_dma_mapping_test has one variant per mode and is run as it is.  vfio_pci_device_test
+# Those that have a variant per mode are run as they are.  vfio_pci_device_test
 # takes its mode from a variable without an option; $BUILD/tests/clients/libselftest-mode.so
 # sets it from outside.
 . "$(dirname "$0")/lib.sh"
@@ -16,7 +16,8 @@ fi
 bdf=0000:01:00.0
 programs=$work/selftests
 mkdir "$programs"
-cp "$STANDIN_SELFTESTS"/vfio_{dma_mapping,pci_device}_test "$programs/"
+cp "$STANDIN_SELFTESTS"/vfio_{dma_mapping,dma_mapping_mmio,pci_device,pci_device_init_perf}_test \
+    "$programs/"
 cp "$BUILD/tests/clients/libselftest-mode.so" "$programs/"
 chmod -R a+rX "$work"
 
@@ -50,6 +51,8 @@ selftest() {
 for mode in vfio_type1_iommu vfio_type1v2_iommu; do
     selftest "dma_mapping" "$programs/vfio_dma_mapping_test" -v $mode -v ${mode}_anonymous \
         -v ${mode}_anonymous_hugetlb_2mb -v ${mode}_anonymous_hugetlb_1gb
+    selftest "dma_mapping_mmio" "$programs/vfio_dma_mapping_mmio_test" -v $mode
+    selftest "pci_device_init_perf" "$programs/vfio_pci_device_init_perf_test" -v $mode
     # Beside standin's own library, so after `standin run` has set LD_PRELOAD.
     # shellcheck disable=SC2016
     selftest "pci_device, $mode" env SELFTEST_MODE=$mode \
