@@ -29,6 +29,8 @@
 #define RW   (PROT_READ | PROT_WRITE)
 #define PAGE MODEL_PAGE
 
+typedef uint64_t __attribute__((aligned(1))) unaligned_uint64;
+
 static uint32_t load(const void *address)
 {
 	return *(const volatile uint32_t *)address;
@@ -101,8 +103,8 @@ static void test_kinds(void **state)
 	/* Eight bytes across two kinds of pages: half in memory, half in a register. */
 	store(m + BAR2_TRAP * PAGE, 0x11111111);
 	store(m + BAR2_TRAP * PAGE - 4, 0x22222222);
-	assert_true(*(volatile uint64_t *)(m + BAR2_TRAP * PAGE - 4) == 0x1111111122222222);
-	*(volatile uint64_t *)(m + BAR2_TRAP * PAGE - 4) = 0x3333333344444444;
+	assert_true(*(volatile unaligned_uint64 *)(m + BAR2_TRAP * PAGE - 4) == 0x1111111122222222);
+	*(volatile unaligned_uint64 *)(m + BAR2_TRAP * PAGE - 4) = 0x3333333344444444;
 	assert_int_equal(load(m + BAR2_TRAP * PAGE), 0x33333333);
 	assert_int_equal(load(m + BAR2_TRAP * PAGE - 4), 0x44444444);
 	model_unmap(m, BAR2_PAGES * PAGE);
