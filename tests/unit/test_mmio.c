@@ -161,10 +161,10 @@ static void test_partial_unmap(void **state)
 	assert_int_equal(FAULT(load(m + 3 * PAGE)), SEGV_MAPERR);
 	assert_ptr_equal(seen.si_addr, m + 3 * PAGE);
 	/* An access that begins in a register and ends in nothing is the client's fault. */
-	assert_int_equal(FAULT(*(volatile uint64_t *)(m + 2 * PAGE - 4)), SEGV_MAPERR);
+	assert_int_equal(FAULT(*(volatile unaligned_uint64 *)(m + 2 * PAGE - 4)), SEGV_MAPERR);
 	assert_ptr_equal(seen.si_addr, m + 2 * PAGE);
 	writes();
-	assert_int_equal(FAULT(*(volatile uint64_t *)(m + 2 * PAGE - 4) = 1), SEGV_MAPERR);
+	assert_int_equal(FAULT(*(volatile unaligned_uint64 *)(m + 2 * PAGE - 4) = 1), SEGV_MAPERR);
 	assert_int_equal(writes(), 0);
 	/* From nothing into a register. */
 	assert_int_equal(FAULT(*(volatile uint64_t *)(m + 4 * PAGE - 4)), SEGV_MAPERR);
@@ -241,7 +241,7 @@ static void test_map_fixed(void **state)
 	assert_int_equal(load(m), 7);
 	assert_int_equal(writes(), 0);
 	/* From memory into a register in one access: both sides get their half. */
-	*(volatile uint64_t *)(m + PAGE - 4) = 0x0102030405060708;
+	*(volatile unaligned_uint64 *)(m + PAGE - 4) = 0x0102030405060708;
 	assert_int_equal(load(m + PAGE - 4), 0x05060708);
 	assert_int_equal(load(m + PAGE), 0x01020304);
 	assert_int_equal(model_state()->last_read.offset, 8 * PAGE);
