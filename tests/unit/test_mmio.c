@@ -167,7 +167,7 @@ static void test_partial_unmap(void **state)
 	assert_int_equal(FAULT(*(volatile unaligned_uint64 *)(m + 2 * PAGE - 4) = 1), SEGV_MAPERR);
 	assert_int_equal(writes(), 0);
 	/* From nothing into a register. */
-	assert_int_equal(FAULT(*(volatile uint64_t *)(m + 4 * PAGE - 4)), SEGV_MAPERR);
+	assert_int_equal(FAULT(*(volatile unaligned_uint64 *)(m + 4 * PAGE - 4)), SEGV_MAPERR);
 	assert_false(mmio_overlaps(m + 2 * PAGE, 2 * PAGE));
 	assert_true(mmio_overlaps(m + PAGE, 2 * PAGE));
 	model_unmap(m, 8 * PAGE);
