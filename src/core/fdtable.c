@@ -200,6 +200,7 @@ bool fdtable_any(void)
 
 void fdtable_forked(void)
 {
+	file_forked();
 	pthread_mutex_init(&lock, NULL);
 	for (unsigned i = 0; i < HASH_SIZE; i++)
 		hash[i] = NULL;
@@ -211,6 +212,7 @@ void fdtable_forked(void)
 
 void fdtable_inherit(void (*change)(struct file *f))
 {
+	file_forked();
 	pthread_mutex_init(&lock, NULL);
 	for (unsigned i = 0; i < HASH_SIZE; i++)
 		for (struct file *f = hash[i]; f; f = f->hash_next)

@@ -38,6 +38,11 @@ static struct file *file_allocate(void)
 	return f ? f : calloc(1, sizeof(*f));
 }
 
+void file_forked(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}
+
 static void file_free(struct file *f)
 {
 	pthread_mutex_lock(&lock);

@@ -5,6 +5,8 @@
 
 struct file;
 
+/* In the child of a fork, where a thread that held file.c's lock is gone. */
+void file_forked(void);
 /* Takes a file that is being released out of the inode hash. */
 void fdtable_remove(struct file *f);
 /* The file of fd's inode with a new reference, whatever the cache says. */

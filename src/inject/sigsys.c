@@ -48,8 +48,8 @@ static bool is_left_out(const char *path)
 {
 	const char *name = strrchr(path, '/');
 
-	if (!name)
-		return true; /* [vdso], anonymous */
+	if (!name || strstr(path, "/valgrind/"))
+		return true; /* [vdso], anonymous; not the client's */
 	for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++)
 		if (strncmp(name + 1, left_out[i], strlen(left_out[i])) == 0)
 			return true;
