@@ -80,6 +80,7 @@ int device_create(const struct device_config *config, unsigned index,
 	pci_address_format(&config->address, dev->address);
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_rwlock_init(&dev->dma_lock, NULL);
+	pthread_mutex_init(&dev->foreign_lock, NULL);
 	*ret_device = dev;
 	return 0;
 }
@@ -234,6 +235,7 @@ void device_destroy(struct standin_device *dev)
 	if (!dev)
 		return;
 	unrealize(dev);
+	pthread_mutex_destroy(&dev->foreign_lock);
 	pthread_rwlock_destroy(&dev->dma_lock);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);

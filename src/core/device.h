@@ -51,6 +51,10 @@ struct standin_device {
 	pthread_rwlock_t dma_lock;
 	struct iova_map *iova;
 	_Atomic unsigned dma_pins; /* standin_dma_map()s not yet unmapped */
+	/* Buffers that stand for another process's memory (core/device_foreign.c). */
+	pthread_mutex_t foreign_lock;
+	struct foreign_buffer *foreign;
+	_Atomic unsigned n_foreign;
 	_Atomic bool bus_master;
 	_Atomic bool memory_off; /* mapped registers raise SIGBUS: see mmio_memory_enable() */
 	_Atomic uint64_t iommu_faults;
@@ -89,6 +93,16 @@ void device_bar_write(struct standin_device *dev, unsigned bar, uint64_t offset,
                       uint64_t value);
 /* The kind of the page at `offset`. */
 enum standin_page device_page_kind(const struct standin_device *dev, unsigned bar, uint64_t offset);
+
+/*
+ * For a range that is, in part, in another process (iova_map_pin() said -EXDEV), with
+ * dma_lock held for reading: as standin_dma_map(), by a buffer.  Its unmap answers whether
+ * the range was such a one, and if so is all that there is to do.
+ */
+int device_foreign_map(struct standin_device *dev, uint64_t iova, size_t size,
+                       enum standin_dma direction, struct iovec *iov, unsigned max_iov,
+                       unsigned *n_iov);
+bool device_foreign_unmap(struct standin_device *dev, uint64_t iova, size_t size);
 
 /* Address space: NULL detaches, and waits for DMA in flight to that map's end. */
 void device_attach(struct standin_device *dev, struct iova_map *map);

@@ -43,6 +43,8 @@ int standin_dma_map(struct standin_device *dev, uint64_t iova, size_t size,
 	pthread_rwlock_rdlock(&dev->dma_lock);
 	if (dev->iova && atomic_load_explicit(&dev->bus_master, memory_order_relaxed))
 		result = iova_map_pin(dev->iova, iova, size, access, iov, max_iov, n_iov, &fault);
+	if (result == -EXDEV)
+		result = device_foreign_map(dev, iova, size, direction, iov, max_iov, n_iov);
 	if (result == 0)
 		atomic_fetch_add(&dev->dma_pins, 1);
 	pthread_rwlock_unlock(&dev->dma_lock);
@@ -55,7 +57,9 @@ void standin_dma_unmap(struct standin_device *dev, uint64_t iova, size_t size)
 {
 	if (size == 0)
 		return;
-	iova_map_unpin(dev->iova, iova, size); /* can't be detached while we are pinned */
+	/* Nothing is detached while dma_pins counts us. */
+	if (!device_foreign_unmap(dev, iova, size))
+		iova_map_unpin(dev->iova, iova, size);
 	atomic_fetch_sub(&dev->dma_pins, 1);
 }
 

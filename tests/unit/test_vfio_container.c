@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "core/device.h"
+#include "core/iova.h"
 
 #define IOVA 0x100000ull
 
@@ -680,6 +681,55 @@ static int memlock_child(void *arg)
 	return map_at(IOVA, 0x2000) ? 4 : 0;
 }
 
+/* A child's memory, mapped by calls made for it. */
+static void dma_to_another_process(void **state)
+{
+	struct standin_device *dev = probes[0]->dev;
+	int stop[2], ready[2];
+	char *page = memory + 0x3000, bytes[0x1800], byte = 0;
+	struct iova_range range;
+	struct iovec iov[2];
+	unsigned n = 0;
+	int status;
+	pid_t pid;
+
+	strcpy(page, "parent");
+	assert_int_equal(pipe(stop) | pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		/* Waits for the DMA and tells by its exit status whether it came. */
+		strcpy(page, "child");
+		page[0x1000] = 77;
+		if (write(ready[1], &byte, 1) != 1 || read(stop[0], &byte, 1) != 1)
+			_exit(1);
+		_exit(strcmp(page, "from the device") == 0 && page[0x1000] == 77 ? 0 : 2);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	config_write(4, 2, 6);
+	range = (struct iova_range){.first = IOVA,
+				    .last = IOVA + 0x1fff,
+				    .pid = pid,
+				    .address = (uintptr_t)page,
+				    .flags = IOVA_READ | IOVA_WRITE};
+	assert_int_equal(iova_map_insert(dev->iova, &range), 0);
+
+	assert_int_equal(standin_dma_read(dev, IOVA, bytes, sizeof(bytes)), 0);
+	assert_string_equal(bytes, "child");
+	assert_int_equal(bytes[0x1000], 77);
+	assert_int_equal(standin_dma_read(dev, IOVA + 0x1000, bytes, 0x1001), -EFAULT);
+	assert_int_equal(standin_dma_map(dev, IOVA, 0x1800, STANDIN_DMA_WRITE, iov, 2, &n), 0);
+	assert_int_equal(n, 1);
+	strcpy(iov[0].iov_base, "from the device");
+	standin_dma_unmap(dev, IOVA, 0x1800);
+	assert_string_equal(page, "parent");
+	assert_int_equal(write(stop[1], &byte, 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* It is gone: so is its memory. */
+	assert_int_equal(standin_dma_read(dev, IOVA, bytes, 1), -EFAULT);
+	assert_int_equal(iova_map_remove(dev->iova, IOVA), 0);
+}
+
 static void memlock(void **state)
 {
 	assert_int_equal(in_child(memlock_child, NULL), 0);
@@ -783,6 +833,7 @@ int main(void)
 		T(two_groups, open_device),
 		cmocka_unit_test_teardown(group_is_busy_elsewhere, stop_instance),
 		cmocka_unit_test(memlock),
+		T(dma_to_another_process, open_device),
 		T(concurrent_maps, open_device),
 		T(concurrent_opens, open_v2),
 	};
