@@ -90,12 +90,24 @@ static void mirror_stop(pid_t client)
 	kill(client, SIGCONT);
 }
 
+/* As the first process of a container we inherit orphans, which nobody else can bury. */
+static void bury_orphans(pid_t client)
+{
+	siginfo_t info;
+
+	while (info.si_pid = 0, waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+					info.si_pid && info.si_pid != client)
+		waitpid(info.si_pid, NULL, WNOHANG);
+}
+
 /* True when the client ended, with its status in *ret_status. */
 static bool look_at_client(pid_t client, int *ret_status)
 {
 	siginfo_t info = {0};
 	int status;
 
+	if (getpid() == 1)
+		bury_orphans(client);
 	if (waitpid(client, &status, WNOHANG) == client) {
 		*ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 		return true;

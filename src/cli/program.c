@@ -28,7 +28,7 @@ struct image {
 
 static int image_open(struct image *image, const char *path, struct stat *st)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), error = 0;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), error = 0;
 	void *bytes = MAP_FAILED;
 
 	if (fd < 0)

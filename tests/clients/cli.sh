@@ -6,6 +6,10 @@
 sources=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 
+# as_user is a function, which in the background would be a shell of its own.
+user=()
+[ "${AS_USER:-0}" = 1 ] && user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+
 # Private directories go where nobody else's are, so that they can be counted.
 export XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"
@@ -148,6 +152,43 @@ check "every option of run is in its man page" options_documented
 no_space() { ! as_user "$standin" list > /dev/full 2> err && grep -q '^standin: ' err; }
 check "list to a full device fails" no_space
 
+# ---- options that are right ----
+
+as_user mkdir elsewhere
+relative_file() {
+    as_user truncate -s 3M here.img
+    [ "$(run --device nvme,file=here.img -- sh -c "cd /; grep ^device \$STANDIN_DIRECTORY/config")" = \
+        "device nvme,addr=0000:01:00.0,file=$work/here.img" ]
+}
+check "a relative file name means the same wherever the client goes" relative_file
+comma() {
+    as_user truncate -s 3M 'a,b.img'
+    run --device nvme,file=a,,b.img -- sh -c 'cat $STANDIN_DIRECTORY/config' | grep -q 'file=.*/a,,b.img$'
+}
+check "a comma in a file name" comma
+config_file() {
+    printf '# two drives\n\ndevice nvme,addr=0a:00.0\n  device edu  \nlog info\nset vfio.dma_entry_limit=77\n' > good.conf
+    [ "$(run --config "$work/good.conf" -- sh -c 'ls /dev/vfio; cat /sys/bus/pci/devices/0000:01:00.0/device
+        cat /sys/module/vfio_iommu_type1/parameters/dma_entry_limit' | tr '\n' ' ')" = "0 1 vfio 0x11e8 77 " ]
+}
+check "a configuration file" config_file
+trace_emptied() {
+    echo old > trace.txt && chmod 666 trace.txt
+    run --trace=trace.txt -- true && [ ! -s trace.txt ]
+}
+check "a trace file is emptied, and a program that opens no device traces nothing" trace_emptied
+at_once() {
+    local pids=() i
+    for i in 1 2 3 4 5; do
+        run -- sh -c 'sleep 0.2; ls /dev/vfio' > "at.$i" 2>&1 &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do wait "$i" || return 1; done
+    for i in 1 2 3 4 5; do [ "$(tr '\n' ' ' < at.$i)" = "0 vfio " ] || return 1; done
+    none_left
+}
+check "five at once" at_once
+
 # ---- doctor ----
 
 check "doctor finds all that is needed" prints '^ok  injected library' doctor
@@ -158,6 +199,17 @@ static_program() {
     echo 'int main(void) { return 5; }' > static.c
     gcc -static -o static static.c && chmod 755 static
 }
+gains_rights() {
+    local su got=0
+    su=$(command -v su)
+    as_user "$standin" doctor "$su" > out || got=$?
+    [ $got = 1 ] && grep -q "^no  program .*gains rights" out
+}
+if [ "${AS_USER:-0}" = 1 ] && [ -u "$(command -v su)" ] && grep -q '^NoNewPrivs:.0' /proc/self/status; then
+    check "doctor explains a set-id program" gains_rights
+fi
+named_pipe() { mkfifo pipe && chmod 755 pipe && status 126 timeout 10 "${user[@]}" "$standin" run -- "$work/pipe" 2> /dev/null; }
+check "a named pipe is no program" named_pipe
 if static_program; then
     explains_static() {
         local got=0
@@ -175,10 +227,6 @@ else
 fi
 
 # ---- signals and cleaning up ----
-
-# A function in the background would be a shell of its own.
-user=()
-[ "${AS_USER:-0}" = 1 ] && user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 
 # until_ready PROGRAM...: starts it under standin in the background and waits for the file
 # `ready`; $parent is standin's process.
@@ -254,6 +302,24 @@ daemon_outlives() {
 }
 check "standin ends with the client, not with what it left running" daemon_outlives
 
+if [ "$(id -u)" = 0 ] && [ "${AS_USER:-0}" = 0 ] && unshare --pid --fork --mount-proc true 2> /dev/null; then
+    as_first_process_term() {
+        local got=0
+        unshare --pid --fork --mount-proc "$standin" run -- sh -c '
+            trap "exit 8" TERM
+            [ "$PPID" = 1 ] || exit 3
+            for i in 1 2 3; do (sleep 0.1 &); done
+            sleep 0.5
+            grep -l "^State:.Z" /proc/[0-9]*/status && exit 4
+            (sleep 0.1; kill -TERM 1) &
+            while :; do sleep 0.05; done' > first || got=$?
+        [ $got = 8 ] || { cat first; echo "status $got"; return 1; }
+    }
+    check "as a container's first process" as_first_process_term
+else
+    skip "as a container's first process" "this needs root and a process namespace"
+fi
+
 # ---- as if alone ----
 
 same() {
@@ -291,6 +357,40 @@ keeps_preload() {
 check "an LD_PRELOAD that was set stays behind ours" keeps_preload
 nested() { [ "$(run -- "$standin" run -- sh -c 'echo $LD_PRELOAD' | grep -o libstandin-preload.so | wc -l)" = 1 ]; }
 check "standin inside standin" nested
+
+# ---- a terminal with job control ----
+
+on_terminal() {
+    local want=$1
+    shift
+    python3 "$sources/tests/clients/terminal.py" "$@" > alone || return 1
+    local case=$1
+    shift
+    "${user[@]}" python3 "$sources/tests/clients/terminal.py" "$case" "$standin" run -- "$@" > under || return 1
+    cat alone under
+    [ "$(cat alone)" = "$want" ] && [ "$(cat under)" = "$want" ]
+}
+counts_interrupts='import signal, time
+n = 0
+def hit(*_):
+    global n
+    n += 1
+signal.signal(signal.SIGINT, hit)
+print("ready", flush=True)
+time.sleep(1)
+print("interrupts", n, flush=True)'
+if "${user[@]}" test -r "$sources/tests/clients/terminal.py"; then
+    check "^C reaches the client once" on_terminal "ready interrupts 1 status 0;" \
+        interrupt python3 -c "$counts_interrupts"
+    check "^C of a client that does not handle it" on_terminal "ready status 130;" interrupt \
+        sh -c 'trap "exit 130" INT; echo ready; while :; do sleep 0.05; done'
+    check "^Z stops both, and both go on" on_terminal "ready stopped; on status 6;" stop \
+        sh -c 'echo ready; sleep 0.6; echo on; exit 6'
+    check "a client that stops itself stops standin" on_terminal "stopped; on status 7;" self \
+        sh -c 'kill -STOP $$; echo on; exit 7'
+else
+    skip "a terminal with job control" "the sources can't be read by this user"
+fi
 check "nothing is left behind by any of these" none_left
 
 finish
