@@ -297,6 +297,8 @@ ALL("vpbroadcastd 4(%rbx), %ymm0")
 ALL("vextracti128 $1, %ymm2, (%rbx)")
 ALL("vinserti128 $1, (%rbx), %ymm1, %ymm2")
 ALL("vpinsrd $2, (%rbx), %xmm0, %xmm1")
+ALL("vmaskmovps %ymm0, %ymm1, (%rbx)")
+ALL("vpmaskmovq %xmm2, %xmm3, 8(%rbx)")
 
 /* The table continues with these only where the processor has AVX-512. */
 #define AVX512(text)                                                                               \
@@ -312,6 +314,9 @@ AVX512("vmovdqa64 -64(%rbx), %zmm21; vmovntdq %zmm21, 64(%rbx)")
 AVX512("vpaddd (%rbx){1to16}, %zmm5, %zmm6; vmovdqu64 %zmm6, 64(%rbx)")
 AVX512("vpaddd 128(%rbx), %ymm0, %ymm1")
 AVX512("vpcmpeqd (%rbx), %ymm0, %k3; kmovd %k3, %eax")
+AVX512("kmovq %rdx, %k1; vmovdqu8 %ymm0, (%rbx){%k1}")
+AVX512("kmovq %rdx, %k1; vmovdqu64 %zmm3, 8(%rbx){%k1}")
+AVX512("kmovq %rdx, %k1; vpcompressd %zmm0, (%rbx){%k1}")
 AVX512("kmovq (%rbx), %k2; kmovq %k2, 8(%rbx)")
 
 static uint64_t seed;

@@ -395,6 +395,35 @@ static bool divides_badly(const struct insn *insn, ucontext_t *uc, const uint8_t
 	return quotient > most || quotient < -(__int128)most - 1;
 }
 
+/*
+ * A masked store, run twice on operands of zeros and of ones: the bytes that come out the
+ * same both times are the ones it stored.  It changes nothing else that running it twice
+ * would change twice.
+ */
+static int do_masked_store(const struct insn *insn, ucontext_t *uc, uintptr_t address,
+			   struct slot *slot, struct emulation_fault *f)
+{
+	uint8_t *operand = slot_operand(slot), zeros[INSN_OPERAND_MAX];
+	unsigned from, to;
+
+	memset(operand, 0, INSN_OPERAND_MAX);
+	outofline(slot, insn, uc);
+	memcpy(zeros, operand, sizeof(zeros));
+	memset(operand, 0xff, INSN_OPERAND_MAX);
+	outofline(slot, insn, uc);
+	for (int pass = 0; pass < 2; pass++) {
+		for (from = 0; from < insn->size; from = to + 1) {
+			for (to = from; to < insn->size && operand[to] == zeros[to]; to++)
+				;
+			if (from < to && (pass == 0 ? check_write(f, address + from, to - from)
+						    : write_memory(f, address + from,
+								   operand + from, to - from)) < 0)
+				return -EFAULT;
+		}
+	}
+	return 0;
+}
+
 static int do_generic(const struct insn *insn, ucontext_t *uc, uintptr_t address, struct slot *slot,
 		      struct emulation_fault *f)
 {
@@ -402,6 +431,8 @@ static int do_generic(const struct insn *insn, ucontext_t *uc, uintptr_t address
 	gregset_t before;
 	int result = 0;
 
+	if (insn->masked)
+		return do_masked_store(insn, uc, address, slot, f);
 	memset(operand, 0, INSN_OPERAND_MAX);
 	if (insn->reads && read_memory(f, address, operand, insn->size) < 0)
 		return -EFAULT;
@@ -465,6 +496,8 @@ enum emulation emulate(ucontext_t *uc, uintptr_t address, struct emulation_fault
 		    (address < operand || address - operand >= insn.size))
 			goto out;
 	}
+	if (insn.kind == INSN_GENERIC && !outofline_possible())
+		goto out;
 	if (insn.kind == INSN_GENERIC && !slot)
 		slot = slot_take();
 	result = perform(&insn, uc, operand, slot, ret_fault);

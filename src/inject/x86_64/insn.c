@@ -296,6 +296,21 @@ static bool needs_vector(const struct insn_scratch *s)
 	return s->insn.meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
+/* Whether a mask selects which elements of the memory operand are touched. */
+static bool is_masked(const ZydisDecodedInstruction *z)
+{
+	switch (z->mnemonic) {
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		return true;
+	default:
+		return z->avx.mask.reg != ZYDIS_REGISTER_NONE &&
+		       z->avx.mask.reg != ZYDIS_REGISTER_K0;
+	}
+}
+
 /* Instructions whose copy would not do the same, or not to the same memory. */
 static bool can_copy(const struct insn_scratch *s, const ZydisDecodedOperand *memory)
 {
@@ -307,10 +322,10 @@ static bool can_copy(const struct insn_scratch *s, const ZydisDecodedOperand *me
 	    memory->mem.type != ZYDIS_MEMOP_TYPE_MEM || memory->size == 0 ||
 	    memory->size > INSN_OPERAND_MAX * 8)
 		return false;
-	/* Masked elements must not be touched: gathers, masked moves, EVEX masks. */
-	if (z->avx.mask.reg != ZYDIS_REGISTER_NONE && z->avx.mask.reg != ZYDIS_REGISTER_K0)
+	/* Elements that the mask leaves out must not be touched: stores can be sorted out. */
+	if (is_masked(z) && (memory->actions & ZYDIS_OPERAND_ACTION_MASK_READ))
 		return false;
-	if (conditional && needs_vector(s))
+	if (conditional && needs_vector(s) && !is_masked(z))
 		return false;
 	for (unsigned i = 0; i < z->operand_count; i++) {
 		const ZydisDecodedOperand *o = &s->operand[i];
@@ -360,6 +375,7 @@ static void decode_generic(struct insn *insn, const struct insn_scratch *s,
 		return;
 	insn->reads = memory->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
 	insn->writes = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+	insn->masked = is_masked(z);
 	insn->vector = needs_vector(s);
 	if (is_bit_test(z->mnemonic) && s->operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		take_register(insn, &s->operand[1]);

@@ -49,6 +49,7 @@ struct insn {
 	bool narrow;
 	/* GENERIC */
 	bool reads, writes;
+	bool masked;     /* stores some bytes of the operand alone, by a mask */
 	bool vector;      /* needs more than the general registers and flags */
 	uint8_t bit_reg;  /* bt and its kin: the register with the bit's number */
 	uint8_t divide;   /* enum insn_divide */

@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 
 #include "core/hostfd.h"
+#include "core/log.h"
 #include "core/syscall.h"
 #include "inject/x86_64/context.h"
 #include "inject/x86_64/insn.h"
@@ -69,6 +70,7 @@ void outofline_run(struct slot *s);
 extern const char outofline_exit[];
 
 static uint8_t *memory;
+static bool possible;
 static _Atomic uint64_t busy;
 
 static struct slot *slot_at(unsigned i)
@@ -80,7 +82,6 @@ int outofline_setup(void)
 {
 	size_t size = CODE_BYTES + SLOTS * SLOT_SIZE;
 	uint8_t *m;
-	int result;
 
 	if (memory)
 		return 0;
@@ -89,11 +90,10 @@ int outofline_setup(void)
 	m = host_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (host_is_error(m))
 		return (int)(intptr_t)m;
-	result = host_mprotect(m, CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC);
-	if (result < 0) {
-		host_munmap(m, size);
-		return result;
-	}
+	possible = host_mprotect(m, CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC) == 0;
+	if (!possible)
+		log_warning("no memory may be made executable here: of accesses to trapped "
+			    "registers only plain moves can be emulated");
 	memory = m;
 	for (unsigned i = 0; i < SLOTS; i++) {
 		struct slot *s = slot_at(i);
@@ -103,6 +103,11 @@ int outofline_setup(void)
 		s->number = i;
 	}
 	return 0;
+}
+
+bool outofline_possible(void)
+{
+	return possible;
 }
 
 void outofline_forked(void)

@@ -9,14 +9,17 @@
 #ifndef STANDIN_INJECT_X86_64_OUTOFLINE_H
 #define STANDIN_INJECT_X86_64_OUTOFLINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
 struct insn;
 struct slot;
 
-/* Makes the slots.  0 or -errno; -EACCES where memory can't be made executable. */
+/* Makes the slots.  0 or -errno. */
 int outofline_setup(void);
+/* Not where a security policy forbids memory that is written and executed. */
+bool outofline_possible(void);
 /* In the child of a fork nobody else holds a slot. */
 void outofline_forked(void);
 
