@@ -179,6 +179,8 @@ int main(int argc, char **argv)
 		{.name = "feature", .run = area_feature},
 		{.name = "reset", .run = area_reset},
 		{.name = "mmap", .run = area_mmap, .needs_process = true},
+		{.name = "edu", .run = area_edu},
+		{.name = "groups", .run = area_groups},
 		{.name = "fork", .run = area_fork, .needs_process = true},
 	};
 

@@ -25,6 +25,8 @@ void area_ioeventfd(void);
 void area_feature(void);
 void area_reset(void);
 void area_mmap(void);
+void area_edu(void);
+void area_groups(void);
 void area_fork(void);
 
 #define RW (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
