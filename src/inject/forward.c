@@ -25,11 +25,9 @@
 #include "memory/mmio.h"
 #include "memory/mmio_private.h"
 
-/* What a remote file is: its name in the owner and, if inherited, what it was before. */
+/* What a remote file is: its name in the owner. */
 struct remote {
 	uint64_t name;
-	const struct file_ops *ops;
-	void *priv;
 };
 
 static pthread_mutex_t calling = PTHREAD_MUTEX_INITIALIZER;
@@ -121,18 +119,57 @@ static void remote_release(struct file *f)
 	free(remote_of(f));
 }
 
+/* A device that this process has not realized itself: what mapping its BAR takes. */
+static int learn_bar(struct standin_device *dev, const struct forward_reply *reply)
+{
+	struct standin_bar *bar = &dev->pci.bar[reply->bar];
+	struct standin_span *spans;
+
+	if (bar->size)
+		return 0;
+	spans = calloc(reply->n_spans, sizeof(*spans));
+	if (!spans)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < reply->n_spans; i++)
+		spans[i] = (struct standin_span){reply->span[i].offset, reply->span[i].size,
+						 reply->span[i].page};
+	bar->spans = spans;
+	bar->n_spans = reply->n_spans;
+	bar->size = reply->bar_size;
+	return 0;
+}
+
 /*
- * What a mapping needs is the same on both sides of the fork: the file's own operation
- * does it here, and the registers are asked for when they are touched.
+ * The owner says which memory it is; it is mapped here, and its registers are asked for
+ * when they are touched.
  */
 static int remote_mmap(struct file *f, struct map_request *request)
 {
-	const struct remote *r = remote_of(f);
-	struct file before = {.ops = r->ops, .priv = r->priv, .flags = f->flags, .rdev = f->rdev};
+	struct forward_request rq = {
+		.operation = FORWARD_MAP,
+		.file = remote_of(f)->name,
+		.command = (uint32_t)request->protection,
+		.flags = request->flags,
+		.size = request->size,
+		.offset = request->offset,
+	};
+	struct forward_reply reply;
+	struct standin_device *dev;
+	int fd = -1, result = (int)ask(&rq, &reply, &fd);
 
-	if (!r->ops || !r->ops->mmap)
-		return -ENODEV;
-	return r->ops->mmap(&before, request);
+	if (result == 0 && (fd < 0 || !instance || reply.device >= instance->n_devices))
+		result = -ENODEV;
+	if (result < 0) {
+		host_close(fd);
+		return result;
+	}
+	dev = instance->devices[reply.device];
+	if (dev->memory_fd < 0)
+		dev->memory_fd = hostfd_adopt(fd);
+	else
+		host_close(fd);
+	result = learn_bar(dev, &reply);
+	return result < 0 ? result : mmio_map(dev, reply.bar, reply.offset, request);
 }
 
 #define KINDS 16
@@ -331,8 +368,6 @@ static void make_remote(struct file *f)
 	if (!r)
 		abort();
 	r->name = (uintptr_t)f;
-	r->ops = f->ops;
-	r->priv = f->priv;
 	f->ops = remote_ops(f->ops->kind);
 	f->priv = r;
 }

@@ -8,10 +8,6 @@
  * taking its descriptors.  The child's references count: a file is released when the last
  * process has closed it or is gone, or has made an exec that closed it.  An owner that is
  * gone answers EIO.
- *
- * Not forwarded: a device that was opened first after the fork cannot be mapped by the
- * child (ENODEV; its registers can be read and written), and DMA does not reach memory
- * that only the child has.
  */
 #ifndef STANDIN_INJECT_FORWARD_H
 #define STANDIN_INJECT_FORWARD_H

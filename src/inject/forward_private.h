@@ -20,6 +20,7 @@ enum forward_operation {
 	FORWARD_IOCTL, /* file, command, argument */
 	FORWARD_READ,  /* file, argument (address), size, offset */
 	FORWARD_WRITE,
+	FORWARD_MAP,       /* file, size, offset, flags (MAP_*), command (PROT_*) */
 	FORWARD_DROP,      /* file: no answer */
 	FORWARD_FORK,      /* a socket comes along, for a child of the child */
 	FORWARD_BAR_READ,  /* command (device), flags (BAR), offset, size */
@@ -34,7 +35,8 @@ struct forward_request {
 	char path[NODE_PATH_MAX];
 };
 
-#define FORWARD_KIND_MAX 32
+#define FORWARD_KIND_MAX  32
+#define FORWARD_SPANS_MAX 24
 
 /* A new file comes along as a descriptor, and its name, rdev, flags and kind with it. */
 struct forward_reply {
@@ -43,6 +45,13 @@ struct forward_reply {
 	uint32_t rdev;
 	int32_t flags;
 	char kind[FORWARD_KIND_MAX];
+	/* FORWARD_MAP: what to map; the device's memory comes along as a descriptor. */
+	uint32_t device, bar, n_spans;
+	uint64_t offset, bar_size;
+	struct {
+		uint64_t offset, size;
+		uint32_t page;
+	} span[FORWARD_SPANS_MAX];
 };
 
 /* sendmsg and recvmsg of one message with at most one descriptor (-1: none). */

@@ -8,6 +8,7 @@
 #include "inject/forward_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,9 +29,11 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "inject/forward.h"
+#include "memory/mmio.h"
 #include "memory/mmio_private.h"
 
 #define SETTLE_TRIES 1000
+#define PAGE         4096u
 
 struct client {
 	int fd;
@@ -212,6 +215,56 @@ static int64_t registers(const struct forward_request *rq)
 	return 0;
 }
 
+/* The kinds of the BAR's pages as spans.  false: there are too many. */
+static bool describe_bar(const struct mmio_plan *plan, struct forward_reply *reply)
+{
+	uint32_t n = 0;
+	uint64_t size = plan->dev->pci.bar[plan->bar].size;
+
+	for (uint64_t at = 0; at < size; at += PAGE) {
+		uint32_t page = device_page_kind(plan->dev, plan->bar, at);
+
+		if (n && reply->span[n - 1].page == page) {
+			reply->span[n - 1].size += PAGE;
+			continue;
+		}
+		if (n == FORWARD_SPANS_MAX)
+			return false;
+		reply->span[n].offset = at;
+		reply->span[n].size = PAGE;
+		reply->span[n++].page = page;
+	}
+	reply->n_spans = n;
+	reply->bar_size = size;
+	return true;
+}
+
+/* Says what the file would map; returns a descriptor of the memory. */
+static int plan_map(struct file *f, const struct forward_request *rq, struct forward_reply *reply)
+{
+	struct map_request request = {
+		.size = rq->size,
+		.protection = (int)rq->command,
+		.flags = rq->flags,
+		.offset = rq->offset,
+	};
+	struct mmio_plan plan = {0};
+
+	mmio_plan = &plan;
+	reply->result = f->ops->mmap ? f->ops->mmap(f, &request) : -ENODEV;
+	mmio_plan = NULL;
+	if (reply->result < 0)
+		return -1;
+	if (!plan.dev || !describe_bar(&plan, reply)) {
+		reply->result = -ENODEV;
+		return -1;
+	}
+	reply->device = plan.dev->index;
+	reply->bar = plan.bar;
+	reply->offset = plan.offset;
+	return (int)host_syscall(SYS_fcntl, plan.dev->memory_fd, F_DUPFD_CLOEXEC, 3);
+}
+
 /* Does the request; returns a descriptor to send along, or -1. */
 static int perform(struct client *c, const struct forward_request *rq, struct forward_reply *reply)
 {
@@ -223,8 +276,8 @@ static int perform(struct client *c, const struct forward_request *rq, struct fo
 		reply->result = call_open(rq->path, rq->flags);
 		return reply->result < 0 ? -1 : give_file(c, (int)reply->result, reply);
 	case FORWARD_IOCTL:
-		reply->result = known ? ioctl_dispatch((int)rq->size, f, rq->command, rq->argument)
-				      : -EIO;
+		reply->result =
+			known ? ioctl_dispatch((int)rq->size, f, rq->command, rq->argument) : -EIO;
 		if (rq->command == VFIO_GROUP_GET_DEVICE_FD && reply->result >= 0)
 			return give_file(c, (int)reply->result, reply);
 		return -1;
@@ -232,6 +285,9 @@ static int perform(struct client *c, const struct forward_request *rq, struct fo
 	case FORWARD_WRITE:
 		reply->result = known ? read_or_write(f, rq) : -EIO;
 		return -1;
+	case FORWARD_MAP:
+		reply->result = -EIO;
+		return known ? plan_map(f, rq, reply) : -1;
 	case FORWARD_BAR_READ:
 	case FORWARD_BAR_WRITE:
 		reply->result = registers(rq);

@@ -33,6 +33,17 @@ int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset,
 	     struct map_request *request);
 
 /*
+ * While a thread's mmio_plan is set, mmio_map() says there what it would have mapped
+ * instead: for a mapping that another process is going to make.
+ */
+struct mmio_plan {
+	struct standin_device *dev; /* NULL: nothing was asked for */
+	unsigned bar;
+	uint64_t offset;
+};
+extern __thread struct mmio_plan *mmio_plan __attribute__((tls_model("initial-exec")));
+
+/*
  * The client's munmap, mremap, mprotect and MAP_FIXED over [address, address+size): called
  * by the wrappers before (unmap) or instead of (mprotect) the system call.
  * Cheap when nothing is mapped.

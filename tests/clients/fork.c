@@ -117,6 +117,40 @@ static void inherited(int container, int group, int device, volatile uint32_t *b
 	printf("ok inherited\n");
 }
 
+/* A device that a child is the first to open. */
+static void opened_by_child(void)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR);
+	pid_t child;
+
+	CHECK(container >= 0);
+	child = fork();
+	if (child == 0) {
+		int group = open(group_path, O_RDWR), device;
+		volatile uint32_t *bar;
+		void *nothing;
+
+		CHECK(group >= 0);
+		CHECK(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0);
+		CHECK(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0);
+		device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address);
+		CHECK(device >= 0);
+		bar = map_bar0(device);
+		CHECK(bar[2] != 0 && bar[2] != 0xffffffff);
+		bar[9] = 0x50005;
+		CHECK(bar[9] == 0x50005);
+		nothing = mmap(NULL, 4096, PROT_READ, MAP_SHARED, device,
+			       (off_t)VFIO_PCI_CONFIG_REGION_INDEX << 40);
+		CHECK(nothing == MAP_FAILED && errno == EINVAL);
+		nothing = mmap(NULL, 4096, PROT_READ, MAP_SHARED, container, 0);
+		CHECK(nothing == MAP_FAILED && errno == ENODEV);
+		_exit(0);
+	}
+	CHECK(status_of(child) == 0);
+	close(container);
+	printf("ok opened by a child\n");
+}
+
 /* The last process to close the group frees it, in whichever order they do. */
 static void released(void)
 {
@@ -224,6 +258,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	alarm(60);
 	owner_gone();
+	opened_by_child();
 	group = setup(&container);
 	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address);
 	CHECK(device >= 0);
