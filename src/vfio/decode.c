@@ -234,10 +234,30 @@ VFIO_DECODER(vfio_decode_feature)
 		FLAG(VFIO_DEVICE_FEATURE_, SET),
 		FLAG(VFIO_DEVICE_FEATURE_, PROBE),
 	};
+	static const char *const names[] = {
+		[VFIO_DEVICE_FEATURE_PCI_VF_TOKEN] = "PCI_VF_TOKEN",
+		[VFIO_DEVICE_FEATURE_MIGRATION] = "MIGRATION",
+		[VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE] = "MIG_DEVICE_STATE",
+		[VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY] = "LOW_POWER_ENTRY",
+		[VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP] = "LOW_POWER_ENTRY_WITH_WAKEUP",
+		[VFIO_DEVICE_FEATURE_LOW_POWER_EXIT] = "LOW_POWER_EXIT",
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_START] = "DMA_LOGGING_START",
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP] = "DMA_LOGGING_STOP",
+		[VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT] = "DMA_LOGGING_REPORT",
+		[VFIO_DEVICE_FEATURE_MIG_DATA_SIZE] = "MIG_DATA_SIZE",
+		[VFIO_DEVICE_FEATURE_BUS_MASTER] = "BUS_MASTER",
+		[VFIO_DEVICE_FEATURE_DMA_BUF] = "DMA_BUF",
+		[VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2] = "MIG_PRECOPY_INFOv2",
+	};
 	const struct vfio_device_feature *feature = call->data;
+	unsigned number = feature->flags & VFIO_DEVICE_FEATURE_MASK;
 
-	trace_print(t, "{argsz=%u, feature=%u, flags=", feature->argsz,
-		    feature->flags & VFIO_DEVICE_FEATURE_MASK);
+	trace_print(t, "{argsz=%u, feature=", feature->argsz);
+	if (number < N(names))
+		trace_print(t, "%s", names[number]);
+	else
+		trace_print(t, "%u", number);
+	trace_print(t, ", flags=");
 	trace_flags(t, feature->flags & ~(uint32_t)VFIO_DEVICE_FEATURE_MASK, flags, N(flags));
 	trace_print(t, "}");
 }
