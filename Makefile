@@ -22,7 +22,7 @@ demo: all
 # offer it at the next start.
 test: all
 	@scripts/packages.sh test
-	@[ -e /boot/grub ] || [ -e /boot/efi ] || scripts/packages.sh guest
+	@[ -e /boot/grub ] || [ -e /boot/efi ] || scripts/packages.sh guest || true
 	@scripts/test.sh $(BUILD)
 
 # The unit tests alone: seconds.

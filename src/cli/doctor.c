@@ -250,9 +250,8 @@ static void describe(const char *name, const struct program *program)
 		works("ASan", "as a shared library: 'standin run' adds verify_asan_link_order=0 to "
 			      "ASAN_OPTIONS; when a script starts the program, set it yourself");
 	if (program->go)
-		works("Go",
-		      "made by the Go tool chain: it makes its system calls itself, see "
-		      "seccomp trap above; opening a device needs libc (os.OpenFile does not)");
+		lost("Go", "made by the Go tool chain, which opens files by system calls of its "
+			   "own: devices are there only for C code in it");
 	own = program_count_syscalls(program);
 	if (own)
 		works("system calls",

@@ -96,8 +96,9 @@ void build_bytes(struct builder *b, const char *path, mode_t mode, const void *b
 		fail(b, path, error ? error : errno);
 		return;
 	}
+	errno = ENOSPC; /* what a short write means */
 	if (size && write(fd, bytes, size) != (ssize_t)size)
-		fail(b, path, errno ? errno : ENOSPC);
+		fail(b, path, errno);
 	close(fd);
 }
 
