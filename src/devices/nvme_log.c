@@ -208,9 +208,9 @@ int nvme_get_log_page(struct nvme_request *request)
 	uint64_t available;
 	int status;
 
-	if (c->nsid != 0 && c->nsid != NVME_NSID_ALL && !(page == NVME_LOG_SMART && c->nsid == 1))
-		return nvme_bad_field(request, 4,
-				      c->nsid == 1 ? NVME_INVALID_FIELD : NVME_INVALID_NAMESPACE);
+	/* All pages are the controller's.  Drives don't mind when the namespace is named. */
+	if (c->nsid > 1 && c->nsid != NVME_NSID_ALL)
+		return nvme_bad_field(request, 4, NVME_INVALID_NAMESPACE);
 	memset(n->page, 0, sizeof(n->page));
 	switch (page) {
 	case NVME_LOG_ERROR:
