@@ -8,7 +8,8 @@
  *
  * Opened from the device's own keys (BACKEND_KEYS): without file= it is memory.
  *
- * Fault points: backend.read, backend.write, backend.flush, backend.discard, backend.zero.
+ * Fault points: backend.read, backend.write, backend.flush, backend.discard, backend.zero;
+ * backend.uring and backend.threads make starting the one or the other impossible.
  */
 #ifndef STANDIN_BACKEND_BACKEND_H
 #define STANDIN_BACKEND_BACKEND_H

@@ -68,5 +68,9 @@ extern const struct engine_ops uring_engine, threads_engine;
 void engine_push(struct engine *e, struct backend_request *r);
 /* The oldest request, or NULL. */
 struct backend_request *engine_pop(struct engine *e);
+/* All that are flushes, as a list: one flush of the file, begun after this, does for all. */
+struct backend_request *engine_pop_flushes(struct engine *e);
+/* Calls done() of each in the list. */
+void engine_finish(struct backend_request *list, int error);
 
 #endif

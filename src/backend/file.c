@@ -168,6 +168,22 @@ static int try_nowait(struct file_backend *f, struct backend_request *r, _Atomic
 	return 0;
 }
 
+/*
+ * A buffered durable write is a write and a flush, since one flush does for all the writes
+ * that came before it: that of a deep queue costs little more than that of one command.
+ */
+static int write_and_flush(struct file_backend *f, struct backend_request *r)
+{
+	int error;
+
+	r->durable = false;
+	error = transfer_all(f, r);
+	if (error < 0)
+		return error;
+	r->op = BACKEND_FLUSH;
+	return hand_over(f, r);
+}
+
 static int file_submit(struct backend *b, struct backend_request *r)
 {
 	struct file_backend *f = file_backend(b);
@@ -179,13 +195,17 @@ static int file_submit(struct backend *b, struct backend_request *r)
 			return 0;
 		r->durable = false;
 	}
-	if ((r->op != BACKEND_READ && r->op != BACKEND_WRITE) || r->durable)
+	if (r->op != BACKEND_READ && r->op != BACKEND_WRITE)
 		return hand_over(f, r);
-	if (atomic_load_explicit(nowait, memory_order_relaxed)) {
+	if (r->durable && (f->direct || !f->engine.ops))
+		return hand_over(f, r);
+	if (!r->durable && atomic_load_explicit(nowait, memory_order_relaxed)) {
 		error = try_nowait(f, r, nowait);
 		if (error < 0 || r->size == 0)
 			return error;
 	}
+	if (r->durable)
+		return write_and_flush(f, r);
 	if (f->in_memory || (r->op == BACKEND_WRITE && !f->direct))
 		return transfer_all(f, r);
 	return hand_over(f, r);
@@ -363,6 +383,35 @@ void engine_push(struct engine *e, struct backend_request *r)
 	e->last = &r->next;
 	pthread_mutex_unlock(&e->lock);
 	e->ops->wake(e, was_empty);
+}
+
+struct backend_request *engine_pop_flushes(struct engine *e)
+{
+	struct backend_request **p, *r, *flushes = NULL;
+
+	pthread_mutex_lock(&e->lock);
+	for (p = &e->first; (r = *p);) {
+		if (r->op == BACKEND_FLUSH) {
+			*p = r->next;
+			r->next = flushes;
+			flushes = r;
+		} else {
+			p = &r->next;
+		}
+	}
+	e->last = p;
+	pthread_mutex_unlock(&e->lock);
+	return flushes;
+}
+
+void engine_finish(struct backend_request *list, int error)
+{
+	while (list) {
+		struct backend_request *next = list->next;
+
+		list->done(list, error);
+		list = next;
+	}
 }
 
 struct backend_request *engine_pop(struct engine *e)

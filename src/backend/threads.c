@@ -8,12 +8,13 @@
 #include <stdlib.h>
 
 #include "backend/backend_private.h"
+#include "core/fault.h"
 #include "core/thread.h"
 
 #define THREADS 4
 
 struct pool {
-	sem_t work; /* one per request handed over */
+	sem_t work; /* at least one per request handed over */
 	pthread_t threads[THREADS];
 	unsigned n_threads;
 };
@@ -29,10 +30,14 @@ static void *pool_thread(void *arg)
 		while (sem_wait(&p->work) < 0)
 			;
 		r = engine_pop(e);
-		if (r)
+		if (r && r->op == BACKEND_FLUSH) {
+			r->next = engine_pop_flushes(e);
+			engine_finish(r, e->backend->ops->run(e->backend, r));
+		} else if (r) {
 			r->done(r, e->backend->ops->run(e->backend, r));
-		else if (e->stopping)
+		} else if (e->stopping) {
 			return NULL;
+		}
 	}
 }
 
@@ -62,6 +67,11 @@ static int threads_start(struct engine *e)
 
 	if (!p)
 		return -ENOMEM;
+	r = fault_check("backend.threads");
+	if (r < 0) {
+		free(p);
+		return r;
+	}
 	sem_init(&p->work, 0, 0);
 	e->priv = p;
 	while (p->n_threads < THREADS && r == 0) {

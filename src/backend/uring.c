@@ -6,6 +6,8 @@
  * their requests as task work of theirs and so interrupt their system calls, and would
  * cancel requests when such a thread ends.  They push to the engine's list and write to an
  * eventfd that the ring always has a read pending on.
+ *
+ * Of flushes one is in the ring at a time, for all that were handed over before it began.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -14,8 +16,8 @@
 #include <sys/eventfd.h>
 
 #include "backend/backend_private.h"
+#include "core/fault.h"
 #include "core/hostfd.h"
-#include "core/log.h"
 #include "core/syscall.h"
 #include "core/thread.h"
 
@@ -26,7 +28,8 @@ struct uring {
 	int wake_fd;
 	uint64_t wake_count; /* what the pending read fills */
 	pthread_t thread;
-	unsigned in_flight; /* without the read of wake_fd */
+	unsigned in_flight;                             /* without the read of wake_fd */
+	struct backend_request *flushes, *next_flushes; /* in the ring; waiting for that */
 };
 
 /* Whatever the ring could not do, is done here and now. */
@@ -43,7 +46,7 @@ static void complete(struct engine *e, struct backend_request *r, int result)
 			r->done(r, 0);
 			return;
 		}
-	} else if (result == 0 && !(r->op != BACKEND_FLUSH && r->durable)) {
+	} else if (result == 0 && !r->durable) {
 		r->done(r, 0);
 		return;
 	}
@@ -61,8 +64,7 @@ static void prepare(struct engine *e, struct io_uring_sqe *sqe, struct backend_r
 	case BACKEND_WRITE:
 		io_uring_prep_writev2(sqe, e->fd, r->iov, n, r->offset, r->durable ? RWF_DSYNC : 0);
 		break;
-	case BACKEND_FLUSH:
-		io_uring_prep_fsync(sqe, e->fd, IORING_FSYNC_DATASYNC);
+	case BACKEND_FLUSH: /* begin_flush() */
 		break;
 	case BACKEND_DISCARD:
 		io_uring_prep_fallocate(sqe, e->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -74,6 +76,41 @@ static void prepare(struct engine *e, struct io_uring_sqe *sqe, struct backend_r
 		break;
 	}
 	io_uring_sqe_set_data(sqe, r);
+}
+
+static void add_flushes(struct uring *u, struct backend_request *list)
+{
+	struct backend_request **p = &u->next_flushes;
+
+	while (*p)
+		p = &(*p)->next;
+	*p = list;
+}
+
+static void begin_flush(struct engine *e)
+{
+	struct uring *u = e->priv;
+	struct io_uring_sqe *sqe;
+
+	if (u->flushes || !u->next_flushes)
+		return;
+	u->flushes = u->next_flushes;
+	u->next_flushes = NULL;
+	sqe = io_uring_get_sqe(&u->ring);
+	io_uring_prep_fsync(sqe, e->fd, IORING_FSYNC_DATASYNC);
+	io_uring_sqe_set_data(sqe, &u->flushes);
+	u->in_flight++;
+}
+
+static void complete_flush(struct engine *e, int result)
+{
+	struct uring *u = e->priv;
+	struct backend_request *list = u->flushes;
+
+	u->flushes = NULL;
+	if (result < 0 && result != -EIO && result != -ENOSPC)
+		result = e->backend->ops->run(e->backend, list);
+	engine_finish(list, result);
 }
 
 /* The read that ends the wait when something is handed over. */
@@ -98,17 +135,24 @@ static void *uring_thread(void *arg)
 		pthread_mutex_lock(&e->lock);
 		stopping = e->stopping && !e->first;
 		pthread_mutex_unlock(&e->lock);
-		if (stopping && u->in_flight == 0)
+		if (stopping && u->in_flight == 0 && !u->next_flushes)
 			return NULL;
-		/* One entry stays for the read of wake_fd. */
-		while (u->in_flight < RING_ENTRIES - 1) {
+		/* Two entries stay: for the read of wake_fd and a flush. */
+		add_flushes(u, engine_pop_flushes(e));
+		while (u->in_flight < RING_ENTRIES - 2) {
 			struct backend_request *r = engine_pop(e);
 
 			if (!r)
 				break;
+			if (r->op == BACKEND_FLUSH) {
+				r->next = NULL;
+				add_flushes(u, r);
+				continue;
+			}
 			prepare(e, io_uring_get_sqe(&u->ring), r);
 			u->in_flight++;
 		}
+		begin_flush(e);
 		/* Interrupted or out of memory for now: once more. */
 		io_uring_submit_and_wait(&u->ring, 1);
 		while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
@@ -121,7 +165,10 @@ static void *uring_thread(void *arg)
 				continue;
 			}
 			u->in_flight--;
-			complete(e, data, result);
+			if (data == &u->flushes)
+				complete_flush(e, result);
+			else
+				complete(e, data, result);
 		}
 	}
 }
@@ -163,6 +210,11 @@ static int uring_start(struct engine *e)
 
 	if (!u)
 		return -ENOMEM;
+	r = fault_check("backend.uring"); /* as where it is not permitted */
+	if (r < 0) {
+		free(u);
+		return r;
+	}
 	u->wake_fd = hostfd_adopt((int)host_syscall(SYS_eventfd2, 0, EFD_CLOEXEC));
 	if (u->wake_fd < 0) {
 		r = u->wake_fd;

@@ -559,6 +559,36 @@ static void test_read_only_drive(void **state)
 	rig_close(&r);
 }
 
+/* Where io_uring is not permitted, and where no thread can be made at all. */
+static void test_without_engines(void **state)
+{
+	static const char *const keys[] = {"", ",aio=uring", ",aio=threads", ",direct=on"};
+	char spec[200], error[256];
+
+	if (!on_file())
+		skip();
+	assert_int_equal(fault_add("backend.uring:errno=EPERM", error, sizeof(error)), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		struct rig r;
+		struct rig_queue *q;
+
+		if (i == 4)
+			assert_int_equal(
+				fault_add("backend.threads:errno=EAGAIN", error, sizeof(error)), 0);
+		snprintf(spec, sizeof(spec), "nvme,file=%s%s", path, keys[i % 4]);
+		rig_open(&r, spec);
+		rig_enable(&r);
+		q = rig_create_pair(&r, 1, QUEUES, 8);
+		memset(r.arena + DATA, (int)i + 1, 512);
+		assert_int_equal(rig_run(&r, q, rig_rw(NVME_WRITE, 5, 1, DATA, 0)), 0);
+		assert_int_equal(
+			rig_run(&r, q, (struct nvme_command){.opcode = NVME_FLUSH, .nsid = 1}), 0);
+		assert_int_equal(rig_run(&r, q, rig_rw(NVME_READ, 5, 1, 0x600000, 0)), 0);
+		assert_memory_equal(r.arena + DATA, r.arena + 0x600000, 512);
+		rig_close(&r);
+	}
+}
+
 /* ---- queues under load ---- */
 
 static void test_wrap_around(void **state)
