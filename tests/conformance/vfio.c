@@ -182,6 +182,7 @@ int main(int argc, char **argv)
 		{.name = "edu", .run = area_edu},
 		{.name = "groups", .run = area_groups},
 		{.name = "fork", .run = area_fork, .needs_process = true},
+		{.name = "passing", .run = area_passing, .needs_process = true},
 	};
 
 	return conformance_main(argc, argv, areas, ARRAY_SIZE(areas));

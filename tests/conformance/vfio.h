@@ -28,6 +28,7 @@ void area_mmap(void);
 void area_edu(void);
 void area_groups(void);
 void area_fork(void);
+void area_passing(void);
 
 #define RW (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 

@@ -5,6 +5,7 @@
  */
 #include "vfio.h"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 static long device_works(int device)
@@ -247,5 +248,116 @@ void area_fork(void)
 	say(in_child(child_opens, NULL), "opens its own");
 	vfio_open(&v, VFIO_TYPE1v2_IOMMU);
 	say(device_works(v.device), "parent.device again");
+	vfio_close(&v);
+}
+
+/* ---- A process that is sent the descriptors ---- */
+
+static void send_fds(int socket, const int *fds, unsigned n)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	char byte = 0;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+	if (sendmsg(socket, &message, 0) != 1)
+		give_up("sendmsg", -errno);
+}
+
+static bool receive_fds(int socket, int *fds, unsigned n)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	if (recvmsg(socket, &message, 0) != 1 || !CMSG_FIRSTHDR(&message))
+		return false;
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), n * sizeof(int));
+	return true;
+}
+
+/* Begun before anything was opened, so that it has the descriptors from the socket alone. */
+static void receiver(int socket)
+{
+	struct vfio_group_status status = {.argsz = sizeof(status)};
+	int event = eventfd(0, EFD_NONBLOCK), bad = -1;
+	uint32_t version = 0;
+	struct vfio v;
+	char *memory;
+	int fds[3];
+	uint64_t size = 4096;
+
+	if (!receive_fds(socket, fds, 3))
+		give_up("recvmsg", -errno);
+	v = (struct vfio){.container = fds[0], .group = fds[1], .device = fds[2]};
+	say(device_works(v.device), "received.device");
+	say(container_works(v.container), "received.container");
+	say(result(ioctl(v.group, VFIO_GROUP_GET_STATUS, &status)), "received.group");
+	say_text("received.group", "flags=%#x", status.flags);
+	say(result(ioctl(v.group, VFIO_GROUP_SET_CONTAINER, &bad)), "received.set -1");
+	say(result(ioctl(v.group, VFIO_GROUP_SET_CONTAINER, &v.container)), "received.set again");
+	say_text("received.vendor", "%#x", config_read(v.device, 0, 2));
+	say(config_write(v.device, 4, 2, 6), "received.command");
+	say(result(pread(v.device, &version, 4, 8)), "received.register");
+	say_text("received.register", "%#x", version);
+	say(result(pread(v.device, NOWHERE, 4, 8)), "received.register to nowhere");
+	say(irq_eventfds(v.device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1, &event), "received.irq");
+	say(irq_none(v.device, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1, VFIO_IRQ_SET_ACTION_TRIGGER),
+	    "received.irq.trigger");
+	say_text("received.irq.signals", "%lu", eventfd_count(event));
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	say(map_dma(v.container, 0x10000, memory, 4096, RW), "received.map");
+	say(map_dma(v.container, 0x10000, memory, 4096, RW), "received.map again");
+	say(map_dma(v.container, 0x20000, NOWHERE, 4096, RW), "received.map unaligned");
+	say(unmap_dma(v.container, 0x10000, &size, 0), "received.unmap");
+	say_text("received.unmap", "size=%lu", (unsigned long)size);
+	say(result(ioctl(v.container, VFIO_IOMMU_GET_INFO, NULL)), "received.info.NULL");
+	fds[0] = ioctl(v.group, VFIO_GROUP_GET_DEVICE_FD, vfio_bdf());
+	say_fd(result(fds[0]), "received.another device");
+	say(device_works(fds[0]), "received.another device works");
+}
+
+void area_passing(void)
+{
+	int sockets[2], fds[3], status;
+	struct vfio v;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		give_up("socketpair", -errno);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		receiver(sockets[1]);
+		fflush(stdout);
+		_exit(3);
+	}
+	vfio_open(&v, VFIO_TYPE1v2_IOMMU);
+	fds[0] = v.container;
+	fds[1] = v.group;
+	fds[2] = v.device;
+	send_fds(sockets[0], fds, 3);
+	waitpid(child, &status, 0);
+	say(WIFEXITED(status) ? WEXITSTATUS(status) : -EIO, "receiver");
+	say_text("command", "%#x", config_read(v.device, 4, 2) & 6);
+	say(device_works(v.device), "device");
 	vfio_close(&v);
 }
