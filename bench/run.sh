@@ -47,9 +47,13 @@ for depth in 1 32; do
             qemu-img bench -c "$count" -d $depth -s 4096 -S 69632 -f raw -t none nvme://0000:01:00.0/1 >> "$work/ours" || exit 1
         seconds qemu-img bench -c "$count" -d $depth -s 4096 -S 69632 -f raw -t writeback -i io_uring "$image" >> "$work/theirs" || exit 1
     done
+    traps=$("$standin" run --log info --device "nvme,addr=01:00.0,file=$image" -- \
+        qemu-img bench -c "$count" -d $depth -s 4096 -S 69632 -f raw -t none nvme://0000:01:00.0/1 2>&1 |
+        sed -n 's/.*: \([0-9]*\) I\/O doorbells trapped.*/\1/p')
     ours=$(median < "$work/ours"); theirs=$(median < "$work/theirs")
     row "qemu-img bench 4K reads depth $depth, IOPS" "$(awk -v c=$count -v t="$ours" 'BEGIN {printf "%.0f", c / t}')" \
         "$(awk -v c=$count -v t="$theirs" 'BEGIN {printf "%.0f", c / t}')" "$(ratio "$theirs" "$ours")" 'at least 1.0'
+    row "  commands per trapped doorbell, depth $depth" "$(awk -v c=$count -v t="${traps:-0}" 'BEGIN {printf "%.1f", t ? c / t : 0}')" '1.0' '-' '-'
 done
 
 : > "$work/ours"; : > "$work/theirs"

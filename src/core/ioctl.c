@@ -75,7 +75,9 @@ static void trace_argument(struct trace_line *t, const struct ioctl_call *call)
 		trace_print(t, "%#lx", call->arg);
 }
 
-static long run_traced(int fd, struct file *f, unsigned int cmd, struct ioctl_call *call)
+/* Kept apart: its line would be in the frame of every call. */
+__attribute__((noinline, cold)) static long run_traced(int fd, struct file *f, unsigned int cmd,
+                                                       struct ioctl_call *call)
 {
 	struct trace_line t;
 	long result;

@@ -33,6 +33,7 @@
 #include <time.h>
 
 #include "core/device.h"
+#include "core/log.h"
 #include "core/syscall.h"
 #include "core/trace.h"
 #include "memory/mmio_private.h"
@@ -357,6 +358,12 @@ void doorbells_stop(struct standin_device *dev)
 		futex_wake(&p->request);
 		pthread_join(p->thread, NULL);
 		p->running = false;
+		log_info("%s: %llu I/O doorbells trapped; %llu polling sessions, %llu rounds of work, "
+		         "%llu of them by threads about to wait",
+		         dev->address, (unsigned long long)atomic_load(&p->requests),
+		         (unsigned long long)atomic_load(&p->sessions),
+		         (unsigned long long)atomic_load(&p->rounds),
+		         (unsigned long long)atomic_load(&p->looks));
 	}
 	pthread_mutex_unlock(&lifecycle);
 }
