@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One mutex around a range tree.  It is held for tens of nanoseconds at a time, never
- * while anything can fault or wait, so that a device thread and a mapping client rarely
- * meet; an adaptive mutex spins in that case instead of sleeping.
+ * One lock around a range tree.  It is held for tens of nanoseconds at a time, never while
+ * anything can fault or wait, so that a device thread and a mapping client rarely meet;
+ * who finds it taken spins for a while before it sleeps.  The lock is a word of ours, since
+ * a pthread mutex costs as much as the rest of an insertion.
  *
  * A pin is a count in the entry.  A removal that finds it above zero marks the entry as
  * leaving, which refuses new pins, and sleeps until the last unpin wakes it.
@@ -10,22 +11,61 @@
 #include "core/iova.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/range_tree.h"
+#include "core/syscall.h"
+
+#define SPINS 200
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
 
 struct iova_map {
-	pthread_mutex_t lock;
-	pthread_cond_t unpinned;
-	unsigned waiting; /* for `unpinned` */
+	_Atomic uint32_t lock;     /* LOCK_AWAITED: somebody sleeps on it, or did */
+	_Atomic uint32_t unpinned; /* counts wake-ups of those who wait for pins to go */
+	unsigned waiting;          /* how many do */
 	struct range_tree tree;
 };
+
+static __attribute__((noinline)) void lock_slowly(struct iova_map *map)
+{
+	uint32_t seen;
+	unsigned i;
+
+	for (i = 0; i < SPINS; i++) {
+		__builtin_ia32_pause();
+		seen = atomic_load_explicit(&map->lock, memory_order_relaxed);
+		if (seen == LOCK_FREE && atomic_compare_exchange_weak_explicit(
+						 &map->lock, &seen, LOCK_HELD, memory_order_acquire,
+						 memory_order_relaxed))
+			return;
+	}
+	while (atomic_exchange_explicit(&map->lock, LOCK_AWAITED, memory_order_acquire) !=
+	       LOCK_FREE)
+		host_syscall(SYS_futex, &map->lock, FUTEX_WAIT_PRIVATE, LOCK_AWAITED, NULL);
+}
+
+static inline void lock(struct iova_map *map)
+{
+	uint32_t seen = LOCK_FREE;
+
+	if (!atomic_compare_exchange_strong_explicit(&map->lock, &seen, LOCK_HELD,
+						     memory_order_acquire, memory_order_relaxed))
+		lock_slowly(map);
+}
+
+static inline void unlock(struct iova_map *map)
+{
+	if (atomic_exchange_explicit(&map->lock, LOCK_FREE, memory_order_release) == LOCK_AWAITED)
+		host_syscall(SYS_futex, &map->lock, FUTEX_WAKE_PRIVATE, 1);
+}
 
 int iova_map_create(struct iova_map **ret_map)
 {
 	struct iova_map *map;
-	pthread_mutexattr_t attr;
 
 	map = calloc(1, sizeof(*map));
 	if (!map)
@@ -34,11 +74,6 @@ int iova_map_create(struct iova_map **ret_map)
 		free(map);
 		return -ENOMEM;
 	}
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&map->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-	pthread_cond_init(&map->unpinned, NULL);
 	*ret_map = map;
 	return 0;
 }
@@ -51,7 +86,7 @@ static struct range_place wait_unpinned(struct iova_map *map, uint64_t first)
 {
 	struct range_place place;
 	struct range_entry *entry;
-	int cancel;
+	uint32_t seen;
 
 	for (;;) {
 		place = range_tree_find(&map->tree, first);
@@ -64,10 +99,10 @@ static struct range_place wait_unpinned(struct iova_map *map, uint64_t first)
 			return place;
 		entry->leaving = true;
 		map->waiting++;
-		/* An ioctl is no cancellation point. */
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-		pthread_cond_wait(&map->unpinned, &map->lock);
-		pthread_setcancelstate(cancel, NULL);
+		seen = atomic_load(&map->unpinned);
+		unlock(map);
+		host_syscall(SYS_futex, &map->unpinned, FUTEX_WAIT_PRIVATE, seen, NULL);
+		lock(map);
 		map->waiting--;
 	}
 }
@@ -78,7 +113,7 @@ void iova_map_destroy(struct iova_map *map)
 
 	if (!map)
 		return;
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = range_tree_find(&map->tree, 0);
 	while (place.leaf) {
 		if (range_place_entry(place)->pins)
@@ -86,10 +121,8 @@ void iova_map_destroy(struct iova_map *map)
 		else
 			place = range_tree_next(place);
 	}
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	range_tree_finish(&map->tree);
-	pthread_cond_destroy(&map->unpinned);
-	pthread_mutex_destroy(&map->lock);
 	free(map);
 }
 
@@ -103,9 +136,9 @@ int iova_map_insert(struct iova_map *map, const struct iova_range *range)
 	};
 	int ret;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	ret = range_tree_insert(&map->tree, range->first, &entry);
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return ret;
 }
 
@@ -124,11 +157,11 @@ bool iova_map_find(struct iova_map *map, uint64_t iova, struct iova_range *ret_r
 {
 	struct range_place place;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = range_tree_find(&map->tree, iova);
 	if (place.leaf)
 		fill(place, ret_range);
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return place.leaf != NULL;
 }
 
@@ -137,12 +170,12 @@ bool iova_map_lookup(struct iova_map *map, uint64_t iova, struct iova_range *ret
 	struct range_place place;
 	bool found;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = range_tree_find(&map->tree, iova);
 	found = place.leaf && range_place_first(place) <= iova;
 	if (found)
 		fill(place, ret_range);
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return found;
 }
 
@@ -150,9 +183,9 @@ int iova_map_remove(struct iova_map *map, uint64_t first)
 {
 	int ret;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	ret = wait_unpinned(map, first).leaf ? range_tree_remove(&map->tree, first) : -ENOENT;
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return ret;
 }
 
@@ -161,7 +194,7 @@ int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last, struct io
 	struct range_place place;
 	int ret = -ENOENT;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = range_tree_find(&map->tree, first);
 	if (place.leaf && range_place_first(place) == first &&
 	    range_place_entry(place)->last == last) {
@@ -172,7 +205,7 @@ int iova_map_take(struct iova_map *map, uint64_t first, uint64_t last, struct io
 			ret = range_tree_remove(&map->tree, first);
 		}
 	}
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return ret;
 }
 
@@ -182,7 +215,7 @@ int iova_map_replace(struct iova_map *map, uint64_t first, uintptr_t address, ui
 	struct range_place place;
 	struct range_entry *entry;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = wait_unpinned(map, first);
 	if (place.leaf) {
 		entry = range_place_entry(place);
@@ -191,7 +224,7 @@ int iova_map_replace(struct iova_map *map, uint64_t first, uintptr_t address, ui
 		entry->pid = pid;
 		entry->leaving = false;
 	}
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return place.leaf ? 0 : -ENOENT;
 }
 
@@ -199,9 +232,9 @@ size_t iova_map_count(struct iova_map *map)
 {
 	size_t count;
 
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	count = map->tree.count;
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	return count;
 }
 
@@ -216,8 +249,10 @@ static void unpin_locked(struct iova_map *map, uint64_t iova, uint64_t last)
 			wake = true;
 		place = range_tree_next(place);
 	}
-	if (wake && map->waiting)
-		pthread_cond_broadcast(&map->unpinned);
+	if (wake && map->waiting) {
+		atomic_fetch_add(&map->unpinned, 1);
+		host_syscall(SYS_futex, &map->unpinned, FUTEX_WAKE_PRIVATE, INT_MAX);
+	}
 }
 
 int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned access,
@@ -238,7 +273,7 @@ int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned acce
 		return -EFAULT;
 	}
 	end = iova + (size - 1);
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	place = range_tree_find(&map->tree, iova);
 	for (;;) {
 		if (!place.leaf || range_place_first(place) > at) {
@@ -275,7 +310,7 @@ int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned acce
 	}
 	if (ret && at != iova)
 		unpin_locked(map, iova, at - 1);
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 	if (ret) {
 		*ret_fault = at;
 		return ret;
@@ -288,7 +323,7 @@ void iova_map_unpin(struct iova_map *map, uint64_t iova, size_t size)
 {
 	if (!size)
 		return;
-	pthread_mutex_lock(&map->lock);
+	lock(map);
 	unpin_locked(map, iova, iova + (size - 1));
-	pthread_mutex_unlock(&map->lock);
+	unlock(map);
 }

@@ -14,16 +14,12 @@
 static int container_open(struct file *f, void *context)
 {
 	struct vfio_container *c;
-	pthread_mutexattr_t attr;
 
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	atomic_init(&c->refs, 1);
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&c->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&c->lock, NULL);
 	f->priv = c;
 	return 0;
 }
