@@ -322,6 +322,9 @@ static bool can_copy(const struct insn_scratch *s, const ZydisDecodedOperand *me
 	    memory->mem.type != ZYDIS_MEMOP_TYPE_MEM || memory->size == 0 ||
 	    memory->size > INSN_OPERAND_MAX * 8)
 		return false;
+	/* sgdt and its like are emulated by the kernel, at their own place only. */
+	if (z->meta.category == ZYDIS_CATEGORY_SYSTEM)
+		return false;
 	/* Elements that the mask leaves out must not be touched: stores can be sorted out. */
 	if (is_masked(z) && (memory->actions & ZYDIS_OPERAND_ACTION_MASK_READ))
 		return false;
