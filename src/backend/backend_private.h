@@ -6,6 +6,7 @@
 #define STANDIN_BACKEND_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "backend/backend.h"
@@ -47,7 +48,7 @@ struct engine {
 	int fd; /* requests' file */
 	pthread_mutex_t lock;
 	struct backend_request *first, **last; /* handed over, not yet taken */
-	bool stopping;
+	_Atomic bool stopping;
 	int owner; /* process that has the threads: a forked child has none */
 	void *priv;
 };

@@ -140,12 +140,11 @@ void rig_ring(struct rig *r, struct rig_queue *q)
 
 bool rig_poll(struct rig *r, struct rig_queue *q, struct nvme_completion *ret)
 {
-	volatile struct nvme_completion *e = (void *)(r->arena + q->cq + q->head * 16);
+	struct nvme_completion *e = (void *)(r->arena + q->cq + q->head * 16);
 
-	if ((e->status & 1) != q->phase)
+	if ((__atomic_load_n(&e->status, __ATOMIC_ACQUIRE) & 1) != q->phase)
 		return false;
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	memcpy(ret, (void *)(uintptr_t)e, sizeof(*ret));
+	*ret = *e;
 	if (++q->head == q->entries) {
 		q->head = 0;
 		q->phase = !q->phase;
