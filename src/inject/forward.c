@@ -309,6 +309,9 @@ void forward_prepare(void)
 {
 	int pair[2], on = 1;
 
+	/* What children that are gone held is closed, and not for this one to share. */
+	if (!forward_active())
+		owner_settle();
 	if (!anything_to_share() ||
 	    host_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;

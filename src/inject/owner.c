@@ -449,7 +449,10 @@ void owner_settle(void)
 {
 	static const struct timespec pause = {.tv_nsec = 20000};
 
-	for (int i = 0; atomic_load(&n_clients) && i < SETTLE_TRIES && unsettled(); i++)
+	/* The last client leaves the list before its references go: `serving` covers that. */
+	for (int i = 0; (atomic_load(&n_clients) || atomic_load(&serving)) && i < SETTLE_TRIES &&
+			unsettled();
+	     i++)
 		host_syscall(SYS_nanosleep, &pause, NULL);
 }
 
