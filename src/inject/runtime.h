@@ -65,7 +65,10 @@ struct runtime {
 	/* Puts back what the client believes is blocked. */
 	void (*mask_show)(sigset_t *old);
 
-	/* fork: prepare in the parent before; after in the parent and in the child. */
+	/*
+	 * fork: prepare in the parent before; after in the parent (-1: it failed) and in the
+	 * child.  One fork at a time from the first to the last.
+	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(pid_t child);
 	void (*fork_child)(void);

@@ -75,6 +75,7 @@ static inline const struct runtime *live(void)
 /* Loads it if need be.  NULL: it cannot be; the reason has been said. */
 const struct runtime *activate(void);
 /* Around a fork: nobody is in the middle of activating. */
+bool activation_held(void); /* by this thread */
 void activation_lock(void);
 void activation_unlock(void);
 void activation_forked(void);

@@ -9,19 +9,11 @@
 
 #include "next.h"
 
-static pid_t forked(const struct runtime *rt, pid_t child)
-{
-	int saved = errno;
-
-	if (child == 0)
-		rt->fork_child();
-	else
-		rt->fork_parent(child);
-	errno = saved;
-	return child;
-}
-
-pid_t do_fork(void)
+/*
+ * One fork at a time, from prepare to its end: the runtime keeps what belongs to it in
+ * one place.
+ */
+static pid_t fork_with(pid_t (*next)(void))
 {
 	const struct runtime *rt;
 	pid_t child;
@@ -31,27 +23,30 @@ pid_t do_fork(void)
 	rt = live();
 	if (rt)
 		rt->fork_prepare();
-	child = next_fork();
+	child = next();
 	saved = errno;
-	if (child == 0)
+	if (child == 0) {
 		activation_forked();
-	else
+		if (rt)
+			rt->fork_child();
+	} else {
+		if (rt)
+			rt->fork_parent(child);
 		activation_unlock();
+	}
 	errno = saved;
-	return rt ? forked(rt, child) : child;
+	return child;
 }
 
-/* May be called in a signal handler: takes no lock of ours. */
+pid_t do_fork(void)
+{
+	return fork_with(next_fork);
+}
+
+/* May be called in a signal handler, which may have interrupted one of the others here. */
 pid_t live__Fork(void)
 {
-	const struct runtime *rt = live();
-	pid_t child;
-
-	rt->fork_prepare();
-	child = next__Fork();
-	if (child == 0)
-		activation_forked();
-	return forked(rt, child);
+	return activation_held() ? next__Fork() : fork_with(next__Fork);
 }
 
 pid_t fork_for_vfork(void)

@@ -53,22 +53,30 @@ static __attribute__((constructor)) void start(void)
 /* ---- the runtime ---- */
 
 static pthread_mutex_t activating = PTHREAD_MUTEX_INITIALIZER;
-static __thread bool inside __attribute__((tls_model("initial-exec")));
+
+/* A thread that loads the runtime, or forks, does not wait for itself. */
+static __thread int held __attribute__((tls_model("initial-exec")));
+
+bool activation_held(void)
+{
+	return held > 0;
+}
 
 void activation_lock(void)
 {
-	if (!inside)
+	if (held++ == 0)
 		pthread_mutex_lock(&activating);
 }
 
 void activation_unlock(void)
 {
-	if (!inside)
+	if (--held == 0)
 		pthread_mutex_unlock(&activating);
 }
 
 void activation_forked(void)
 {
+	held = 0;
 	activating = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	cwd_owner = (pid_t)raw1(SYS_getpid, 0);
 }
@@ -128,22 +136,20 @@ const struct runtime *activate(void)
 	const struct runtime *rt;
 	int saved = errno;
 
-	if (inside || root_size() == 0)
+	if (held || root_size() == 0)
 		return live();
 	/*
 	 * Taken even if it is loaded already: an open is rare, and a client built with
 	 * -fsanitize=thread sees a lock order things but not an atomic of ours.
 	 */
-	pthread_mutex_lock(&activating);
+	activation_lock();
 	rt = live();
 	if (!rt && !tried) {
 		tried = true;
-		inside = true;
 		rt = load();
-		inside = false;
 		atomic_store_explicit(&runtime, rt, memory_order_release);
 	}
-	pthread_mutex_unlock(&activating);
+	activation_unlock();
 	errno = saved;
 	return rt;
 }
