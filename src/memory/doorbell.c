@@ -39,7 +39,7 @@
 #include "memory/mmio_private.h"
 
 #define ROUNDS_A_LOOK 16u /* empty rounds between looks at the clock */
-#define PATIENCE      3u  /* looks in which no client thread did anything */
+#define PATIENCE      4u  /* looks in which no client thread did anything */
 #define TRY_ROUNDS    32u /* rounds of work until it is seen whether client threads wait */
 
 struct doorbell_policy doorbell_policy = {
@@ -48,7 +48,7 @@ struct doorbell_policy doorbell_policy = {
 	.interval_ns = 40000,
 	.idle_ns = 60000,
 	.yield_ns = 4000,
-	.look_ns = 100000,
+	.look_ns = 250000,
 	.starved_ns = 100000,
 	.session_rounds = 16,
 };
@@ -66,6 +66,7 @@ struct doorbell_poller {
 	_Atomic uint64_t requests, sessions, rounds;
 	_Atomic uint64_t looks; /* of client threads about to wait, that found work */
 	_Atomic uint64_t waits; /* and all of them */
+	bool spins;             /* so the client did last time: poll without looking on first */
 };
 
 /* Pollers with a session, for client threads that are about to wait. */
@@ -151,13 +152,16 @@ static void announce(struct doorbell_poller *p, bool session)
 		host_syscall(SYS_sched_yield);
 }
 
+/* This thread is looking: a handler of the client's that interrupts it must not look, too. */
+static __thread bool looking __attribute__((tls_model("initial-exec")));
+
 static void look(void)
 {
 	unsigned left = atomic_load(&n_sessions);
-	uint64_t signals;
 
-	/* A handler of the client's must not ring while we hold the model's locks. */
-	mmio_block_signals(&signals);
+	if (looking)
+		return;
+	looking = true;
 	atomic_fetch_add(&lookers, 1);
 	for (unsigned i = 0; i < SESSIONS_MAX && left; i++) {
 		struct doorbell_poller *p = atomic_load(&sessions[i]);
@@ -170,7 +174,7 @@ static void look(void)
 			atomic_fetch_add_explicit(&p->looks, 1, memory_order_relaxed);
 	}
 	atomic_fetch_sub(&lookers, 1);
-	mmio_restore_signals(&signals);
+	looking = false;
 }
 
 void doorbells_before_wait(void)
@@ -257,18 +261,22 @@ static uint64_t poll_without_pause(struct doorbell_poller *p, uint64_t try_round
 static uint64_t poll_session(struct doorbell_poller *p, bool *ret_starved)
 {
 	uint64_t rounds = 0, try_rounds = TRY_ROUNDS, looked;
-	enum verdict verdict = VERDICT_IDLE;
+	enum verdict verdict;
 	bool work;
 
 	announce(p, true);
 	do {
-		looked = look_on(p, &work);
-		rounds += looked + work;
-		if (!work)
-			break;
-		/* Clients that wait where we don't see it, and elsewhere where we do. */
-		try_rounds = looked ? TRY_ROUNDS : try_rounds * 2;
+		verdict = VERDICT_IDLE;
+		if (!p->spins) {
+			looked = look_on(p, &work);
+			rounds += looked + work;
+			if (!work)
+				break;
+			/* Clients that wait where we don't see it, and elsewhere where we do. */
+			try_rounds = looked ? TRY_ROUNDS : try_rounds * 2;
+		}
 		rounds += poll_without_pause(p, try_rounds, &verdict);
+		p->spins = verdict != VERDICT_WAITS;
 	} while (verdict == VERDICT_WAITS);
 	announce(p, false);
 	*ret_starved = verdict == VERDICT_STARVED;
