@@ -19,7 +19,10 @@
 int copy_from_user(void *to, const void *from, size_t size);
 int copy_to_user(void *to, const void *from, size_t size);
 
-/* The same between two places of this process whatever user_client says: 0 or -EFAULT. */
+/*
+ * The same between two places of this process whatever user_client says: 0 or -EFAULT.
+ * Where a fault handler is installed, two bytes at an even address are one load and one store.
+ */
 int copy_guarded(void *to, const void *from, size_t size);
 
 /*

@@ -94,7 +94,7 @@ struct virtqueue_ops {
 	/*
 	 * Dirty logging, when virtqueue_log() has switched it on: bytes of a buffer, by the
 	 * descriptor's address, and bytes of a ring part, by their offset in it.  Called after
-	 * they were written, before the driver is told.  NULL: no logging.
+	 * they were written; for buffers before the driver is told.  NULL: no logging.
 	 */
 	void (*log_buffer)(void *owner, uint64_t address, uint64_t size);
 	void (*log_ring)(void *owner, enum virtqueue_part part, uint64_t offset, uint64_t size);
@@ -168,8 +168,10 @@ struct virtqueue {
 	struct virtqueue_state at;
 	uint16_t avail_seen;  /* split: the driver's index when last read */
 	uint16_t signalled;   /* split: at.used at the last decision */
-	uint32_t unsignalled; /* packed: slots used since the last decision */
-	uint16_t used_flags;  /* split: as last written */
+	uint32_t unsignalled; /* slots used since the last decision */
+	uint16_t used_flags;  /* what the driver was last told about kicks: flags, */
+	uint16_t event;       /* and where, */
+	bool event_valid;     /* if it was */
 	struct virtqueue_place {
 		uint64_t address, size;
 		char *flat; /* in this process, if it is in one piece; NULL: not known */

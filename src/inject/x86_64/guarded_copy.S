@@ -5,7 +5,8 @@
  * memcpy that survives bad addresses: the fault handler moves the instruction pointer of
  * a fault between guarded_copy and guarded_copy_fixup to guarded_copy_fixup, which
  * returns the size: nothing is said about what has been copied.  Small sizes, which
- * ioctl arguments have, go without rep movsb.  Nothing here touches the stack.
+ * ioctl arguments have, go without rep movsb; two bytes are one load and one store, which
+ * the indexes of rings shared with another thread need.  Nothing here touches the stack.
  */
 	.text
 	.globl	guarded_copy
@@ -31,7 +32,7 @@ guarded_copy:
 	xorl	%eax, %eax
 	ret
 2:	cmpq	$4, %rdx
-	jb	3f
+	jb	4f
 	movl	(%rsi), %eax
 	movl	-4(%rsi,%rdx), %ecx
 	movl	%eax, (%rdi)
@@ -40,6 +41,12 @@ guarded_copy:
 	ret
 3:	movq	%rdx, %rcx
 	rep movsb
+	xorl	%eax, %eax
+	ret
+4:	cmpq	$2, %rdx
+	jne	3b
+	movzwl	(%rsi), %eax
+	movw	%ax, (%rdi)
 	xorl	%eax, %eax
 	ret
 
