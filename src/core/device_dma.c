@@ -17,14 +17,17 @@
 #include "core/user.h"
 
 #define COPY_SEGMENTS 16u
+#define FAULTS_LOGGED 10u /* of a device, as the kernel limits its own messages */
 
 static void record_fault(struct standin_device *dev, uint64_t iova, enum standin_dma direction)
 {
 	const char *what = direction == STANDIN_DMA_READ ? "read" : "write";
+	uint64_t before = atomic_fetch_add(&dev->iommu_faults, 1);
 
-	atomic_fetch_add(&dev->iommu_faults, 1);
-	log_info("%s: IOMMU fault: DMA %s at iova %#llx", dev->address, what,
-	         (unsigned long long)iova);
+	if (before < FAULTS_LOGGED)
+		log_warning("%s: IOMMU fault: DMA %s at iova %#llx%s", dev->address, what,
+		            (unsigned long long)iova,
+		            before + 1 == FAULTS_LOGGED ? " (and no more of them are logged)" : "");
 	if (trace_enabled)
 		trace_event("iommu-fault(%s, %s, iova=%#llx)", dev->address, what,
 		            (unsigned long long)iova);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +193,26 @@ static bool below_node(const char *path)
 	return false;
 }
 
+/*
+ * A memfd is open for reading and writing.  Another access mode, which F_GETFL shows, takes
+ * opening it again; without /proc it stays as it is.
+ */
+static int with_access_mode(int fd, int flags)
+{
+	char path[32];
+	int again;
+
+	if (fd < 0 || (flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == O_ACCMODE)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = host_open(path, flags & (O_ACCMODE | O_CLOEXEC), 0);
+	if (again < 0)
+		return fd;
+	host_syscall(SYS_dup3, again, fd, flags & O_CLOEXEC);
+	host_close(again);
+	return fd;
+}
+
 int node_open(const char *path, int flags)
 {
 	const struct node *node = node_find(path);
@@ -208,7 +229,7 @@ int node_open(const char *path, int flags)
 	if (!f)
 		return -ENOMEM;
 	file_init(f, node->ops, NULL, flags, node->rdev);
-	fd = placeholder_memfd(node->ops->kind, flags);
+	fd = with_access_mode(placeholder_memfd(node->ops->kind, flags), flags);
 	result = fd;
 	if (fd >= 0 && flags & O_NONBLOCK) /* nothing waits, but F_GETFL shows it */
 		host_syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
