@@ -63,6 +63,12 @@ struct standin_bar {
 	size_t n_spans;
 };
 
+/* A capability with its bytes as configuration space shows them; read-only. */
+struct standin_capability {
+	const uint8_t *bytes; /* identifier, next (filled in by the PCI layer), the rest */
+	uint8_t size;         /* bytes, at least 2; a vendor's (9) has it in its third, too */
+};
+
 /*
  * A PCI function as its model declares it in realize().  Everything that can
  * be derived from it is: configuration space, capabilities, sysfs files.
@@ -80,6 +86,9 @@ struct standin_pci {
 	bool pcie;               /* has a PCI Express capability (endpoint), with FLR */
 	bool power_management;   /* has a PM capability */
 	struct standin_bar bar[STANDIN_PCI_BARS];
+	/* More capabilities, behind those above; they stay valid until unrealize(). */
+	const struct standin_capability *capabilities;
+	size_t n_capabilities;
 };
 
 /* A configuration key: --device NAME,key=value.  Unknown keys never reach a model. */

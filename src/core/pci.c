@@ -3,7 +3,7 @@
  * The physical configuration space of a declared function: what a probe of the hardware
  * would find before any driver has touched it.  Offsets and fields are those of the PCI
  * Local Bus 3.0, PCI Power Management 1.2 and PCI Express 2.0 specifications, by the names
- * of linux/pci_regs.h.  The capability order is PM, MSI, MSI-X, Express.
+ * of linux/pci_regs.h.  The capability order is PM, MSI, MSI-X, Express, the model's own.
  */
 #include <linux/pci_regs.h>
 #include <string.h>
@@ -128,6 +128,15 @@ unsigned pci_build_config(const struct standin_pci *pci, uint8_t config[PCI_CONF
 	if (pci->pcie)
 		add_express(config, add_capability(config, &last, &next, PCI_CAP_ID_EXP,
 		                                   PCI_CAP_EXP_ENDPOINT_SIZEOF_V2));
+	for (size_t i = 0; i < pci->n_capabilities; i++) {
+		const struct standin_capability *c = &pci->capabilities[i];
+		unsigned at;
+
+		if (c->size < 2 || next + c->size > 256)
+			break;
+		at = add_capability(config, &last, &next, c->bytes[0], c->size);
+		memcpy(config + at + 2, c->bytes + 2, c->size - 2u);
+	}
 	if (last != PCI_CAPABILITY_LIST)
 		put16(config, PCI_STATUS, PCI_STATUS_CAP_LIST);
 	return pci->pcie ? PCI_CONFIG_SIZE : 256;

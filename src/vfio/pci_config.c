@@ -158,6 +158,8 @@ static unsigned init_capability(struct vfio_device *v, unsigned at)
 		return PCI_CAP_MSIX_SIZEOF;
 	case PCI_CAP_ID_EXP:
 		return init_express(v, at);
+	case PCI_CAP_ID_VNDR:
+		return v->physical[at + PCI_CAP_FLAGS];
 	default:
 		return 0;
 	}
