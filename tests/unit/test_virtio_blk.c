@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -302,13 +304,57 @@ static void test_needs_reset(void **state)
 	rig_close(&rig);
 }
 
+/* A reset while requests are in the backend: none is answered after the status reads 0. */
+static void test_reset_under_load(void **state)
+{
+	struct virtio_blk_outhdr flush = {.type = VIRTIO_BLK_T_FLUSH};
+	struct virtio_blk_outhdr write = {.type = VIRTIO_BLK_T_OUT};
+	char path[] = "/tmp/test-virtio-blk-XXXXXX", spec[128];
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	snprintf(spec, sizeof(spec), "virtio-blk,file=%s,aio=threads", path);
+	for (unsigned round = 0; round < 20; round++) {
+		uint16_t used;
+
+		start(spec, REQUIRED);
+		memcpy(rig.arena + HEADER, &flush, sizeof(flush));
+		memcpy(rig.arena + HEADER + 16, &write, sizeof(write));
+		/* Four times: a write, a flush. */
+		for (unsigned i = 0; i < 4; i++) {
+			*desc(4 * i) =
+				(struct desc){RIG_IOVA + HEADER + 16, 16, 1, (uint16_t)(4 * i + 1)};
+			*desc(4 * i + 1) =
+				(struct desc){RIG_IOVA + DATA, 4096, 1, (uint16_t)(4 * i + 3)};
+			*desc(4 * i + 2) =
+				(struct desc){RIG_IOVA + HEADER, 16, 1, (uint16_t)(4 * i + 3)};
+			*desc(4 * i + 3) = (struct desc){RIG_IOVA + STATUS, 1, 2, 0};
+			*word(AVAIL + 4 + 4 * i) = (uint16_t)(4 * i);
+			*word(AVAIL + 6 + 4 * i) = (uint16_t)(4 * i + 2);
+		}
+		*word(AVAIL + 2) = 8;
+		set(NOTIFY, 2, 0);
+		set(VIRTIO_PCI_COMMON_STATUS, 1, 0);
+		for (unsigned tries = 0; tries < 100000 && get(VIRTIO_PCI_COMMON_STATUS, 1);
+		     tries++)
+			usleep(100);
+		assert_int_equal(get(VIRTIO_PCI_COMMON_STATUS, 1), 0);
+		used = *word(USED + 2);
+		usleep(500);
+		assert_int_equal(*word(USED + 2), used);
+		rig_close(&rig);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_read_only),
-		cmocka_unit_test(test_registers),
-		cmocka_unit_test(test_needs_reset),
+		cmocka_unit_test(test_commands),         cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_registers),        cmocka_unit_test(test_needs_reset),
+		cmocka_unit_test(test_reset_under_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
