@@ -14,7 +14,8 @@ int placeholder_memfd(const char *kind, int flags)
 	char name[64];
 	long fd, result;
 
-	snprintf(name, sizeof(name), "standin:%s", kind);
+	snprintf(name, sizeof(name), PLACEHOLDER_NAME "%s:%d", kind,
+		 (int)host_syscall(SYS_getpid));
 	fd = host_syscall(SYS_memfd_create, name, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return (int)fd;

@@ -13,7 +13,13 @@
 
 #define PLACEHOLDER_SIZE ((uint64_t)16 << 40)
 
-/* A memfd named "standin:KIND"; `flags` may have O_CLOEXEC.  Descriptor or -errno. */
+#define PLACEHOLDER_NAME "standin:"
+
+/*
+ * A memfd named "standin:KIND:PID" after the process that made it, which the files of a
+ * process are looked for in by others (inject/attach.c).  `flags` may have O_CLOEXEC.
+ * Descriptor or -errno.
+ */
 int placeholder_memfd(const char *kind, int flags);
 
 #endif

@@ -47,7 +47,7 @@ bool forward_active(void)
 
 /* ---- asking ---- */
 
-static int64_t ask(struct forward_request *rq, struct forward_reply *reply, int *ret_descriptor)
+int64_t forward_ask(struct forward_request *rq, struct forward_reply *reply, int *ret_descriptor)
 {
 	int descriptor = -1;
 	uint64_t signals;
@@ -89,7 +89,7 @@ static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offs
 	};
 	struct forward_reply reply;
 
-	return ask(&rq, &reply, NULL);
+	return forward_ask(&rq, &reply, NULL);
 }
 
 static ssize_t remote_write(struct file *f, const void *buffer, size_t size, off_t offset)
@@ -103,7 +103,7 @@ static ssize_t remote_write(struct file *f, const void *buffer, size_t size, off
 	};
 	struct forward_reply reply;
 
-	return ask(&rq, &reply, NULL);
+	return forward_ask(&rq, &reply, NULL);
 }
 
 static void remote_release(struct file *f)
@@ -155,7 +155,7 @@ static int remote_mmap(struct file *f, struct map_request *request)
 	};
 	struct forward_reply reply;
 	struct standin_device *dev;
-	int fd = -1, result = (int)ask(&rq, &reply, &fd);
+	int fd = -1, result = (int)forward_ask(&rq, &reply, &fd);
 
 	if (result == 0 && (fd < 0 || !instance || reply.device >= instance->n_devices))
 		result = -ENODEV;
@@ -201,11 +201,29 @@ bool forward_is_remote(const struct file *f)
 	return f->ops->release == remote_release;
 }
 
+int forward_enter(int fd, uint64_t name, const char *kind, int flags, uint32_t rdev)
+{
+	struct remote *r = calloc(1, sizeof(*r));
+	int result;
+
+	if (!r)
+		return -ENOMEM;
+	r->name = name;
+	result = file_install_over(fd, remote_ops(kind), r, flags, rdev);
+	if (result < 0)
+		free(r);
+	return result;
+}
+
+uint64_t forward_name(const struct file *f)
+{
+	return remote_of(f)->name;
+}
+
 /* A descriptor that the owner made for us, of a new file or of one that we know. */
 static int accept_file(const struct forward_reply *reply, int fd)
 {
 	struct file *known = file_get_by_inode(fd);
-	struct remote *r;
 	int result;
 
 	if (!(reply->flags & O_CLOEXEC))
@@ -215,17 +233,9 @@ static int accept_file(const struct forward_reply *reply, int fd)
 		file_put(known);
 		return fd;
 	}
-	r = calloc(1, sizeof(*r));
-	if (!r) {
+	result = forward_enter(fd, reply->file, reply->kind, reply->flags, reply->rdev);
+	if (result < 0)
 		host_close(fd);
-		return -ENOMEM;
-	}
-	r->name = reply->file;
-	result = file_install_over(fd, remote_ops(reply->kind), r, reply->flags, reply->rdev);
-	if (result < 0) {
-		host_close(fd);
-		free(r);
-	}
 	return result;
 }
 
@@ -239,7 +249,7 @@ int forward_open(const char *path, int flags)
 	if (strlen(path) >= sizeof(rq.path))
 		return -ENOENT;
 	strcpy(rq.path, path);
-	result = ask(&rq, &reply, &fd);
+	result = forward_ask(&rq, &reply, &fd);
 	if (fd >= 0)
 		return accept_file(&reply, fd);
 	return result < 0 ? (int)result : -EIO;
@@ -256,7 +266,7 @@ long forward_ioctl(int fd, struct file *f, unsigned int command, unsigned long a
 	};
 	struct forward_reply reply;
 	int made = -1;
-	int64_t result = ask(&rq, &reply, &made);
+	int64_t result = forward_ask(&rq, &reply, &made);
 
 	return made >= 0 ? accept_file(&reply, made) : (long)result;
 }
@@ -274,7 +284,7 @@ static uint64_t remote_bar_read(struct standin_device *dev, unsigned bar, uint64
 	struct forward_reply reply;
 
 	/* An owner that is gone is a device that is gone: all ones. */
-	return (uint64_t)ask(&rq, &reply, NULL);
+	return (uint64_t)forward_ask(&rq, &reply, NULL);
 }
 
 static void remote_bar_write(struct standin_device *dev, unsigned bar, uint64_t offset,
@@ -290,12 +300,12 @@ static void remote_bar_write(struct standin_device *dev, unsigned bar, uint64_t 
 	};
 	struct forward_reply reply;
 
-	ask(&rq, &reply, NULL);
+	forward_ask(&rq, &reply, NULL);
 }
 
 /* ---- fork ---- */
 
-static bool anything_to_share(void)
+bool forward_anything(void)
 {
 	if (forward_active() || fdtable_any())
 		return true;
@@ -312,15 +322,19 @@ void forward_prepare(void)
 	/* What children that are gone held is closed, and not for this one to share. */
 	if (!forward_active())
 		owner_settle();
-	if (!anything_to_share() ||
+	if (!forward_anything() ||
 	    host_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
 	/* Before the child can say anything: each message shall name its sender. */
 	host_syscall(SYS_setsockopt, pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	forking.parent = hostfd_adopt(pair[0]);
 	forking.child = hostfd_adopt(pair[1]);
-	if (!forward_active())
+	if (!forward_active()) {
 		forking.n = fdtable_files(&forking.files);
+		/* For what the child may start with an exec; without it, that gets EIO. */
+		if (forking.n)
+			owner_listen();
+	}
 	owner_fork_begin();
 }
 
@@ -337,7 +351,7 @@ static void forget_pair(void)
 
 void forward_parent(pid_t child)
 {
-	struct forward_request rq = {.operation = FORWARD_FORK};
+	struct forward_request rq = {.operation = FORWARD_FORK, .argument = (uint64_t)child};
 	struct forward_reply reply;
 	int end = forking.parent;
 
@@ -350,11 +364,11 @@ void forward_parent(pid_t child)
 	}
 	if (forward_active()) {
 		/* A grandchild of the owner is introduced by its parent. */
-		ask(&rq, &reply, &end);
+		forward_ask(&rq, &reply, &end);
 		forget_pair();
 		return;
 	}
-	owner_add(forking.parent, forking.files, forking.n);
+	owner_add(forking.parent, forking.files, forking.n, child);
 	forking.files = NULL;
 	forking.n = 0;
 	forking.parent = -1;
@@ -392,7 +406,16 @@ bool forward_child(void)
 		file_put(forking.files[--forking.n]);
 	free(forking.files);
 	forking.files = NULL;
+	owner_fork_unhold();
 	doorbells_disable();
 	mmio_set_access(remote_bar_read, remote_bar_write);
+	attach_forked();
 	return true;
+}
+
+void forward_connected(int fd)
+{
+	owner = hostfd_adopt(fd);
+	doorbells_disable();
+	mmio_set_access(remote_bar_read, remote_bar_write);
 }

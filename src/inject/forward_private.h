@@ -8,10 +8,12 @@
 #ifndef STANDIN_INJECT_FORWARD_PRIVATE_H
 #define STANDIN_INJECT_FORWARD_PRIVATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include "core/file.h"
 
@@ -22,9 +24,11 @@ enum forward_operation {
 	FORWARD_WRITE,
 	FORWARD_MAP,       /* file, size, offset, flags (MAP_*), command (PROT_*) */
 	FORWARD_DROP,      /* file: no answer */
-	FORWARD_FORK,      /* a socket comes along, for a child of the child */
+	FORWARD_FORK,      /* a socket comes along, for a child of the child: argument (pid) */
 	FORWARD_BAR_READ,  /* command (device), flags (BAR), offset, size */
 	FORWARD_BAR_WRITE, /* the same and argument (value) */
+	FORWARD_CLAIM,     /* a descriptor comes along; flags: it had been sent over a socket */
+	FORWARD_HOLD,      /* file, flags: 1 it is about to be sent, 0 it was not after all */
 };
 
 struct forward_request {
@@ -59,13 +63,39 @@ ssize_t forward_send(int fd, const void *message, size_t size, int descriptor);
 ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid);
 
 /*
- * The owner's side.  owner_add() takes over the socket and the references in the malloc'd
- * array `files`; it starts the service thread with the first.
+ * Asks the owner.  *ret_descriptor goes along and is replaced by what comes back, -1 for
+ * none; NULL: neither.  Returns the reply's result, -EIO if there is no owner.
  */
-int owner_add(int fd, struct file **files, size_t n);
+int64_t forward_ask(struct forward_request *rq, struct forward_reply *reply, int *ret_descriptor);
+/* From now on the process at the other end of `fd`, which is taken over, is the owner. */
+void forward_connected(int fd);
+/* `fd` is a descriptor of the owner's file `name`: fd or -errno. */
+int forward_enter(int fd, uint64_t name, const char *kind, int flags, uint32_t rdev);
+uint64_t forward_name(const struct file *f);
+/* Whether the process has files or devices of its own, or an owner. */
+bool forward_anything(void);
+/* In a child: whoever it is forwarding to may look at its memory (prctl of the Yama module). */
+void attach_forked(void);
+
+/* The address of an owner's socket, in the private directory.  false: it has none. */
+bool owner_address(pid_t pid, struct sockaddr_un *address);
+
+/*
+ * The owner's side.  owner_add() takes over the socket and the references in the malloc'd
+ * array `files`; it starts the service thread with the first.  `pid` is the process at the
+ * other end, 0 if its first request will tell.
+ */
+int owner_add(int fd, struct file **files, size_t n, pid_t pid);
+/* From now on any process of this user can connect: 0 or -errno.  More than once is free. */
+int owner_listen(void);
+/* One more reference to a file that is on its way to another process; and one less. */
+void owner_hold(struct file *f);
+void owner_unhold(struct file *f);
 /* Around a fork; the child is not the owner and lets go of what the owner has. */
 void owner_fork_begin(void);
 void owner_fork_end(void);
 void owner_fork_child(void);
+/* Once the files are remote: what the owner holds, the child does not. */
+void owner_fork_unhold(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,6 +30,7 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "inject/forward.h"
+#include "inject/runtime.h"
 #include "memory/mmio.h"
 #include "memory/mmio_private.h"
 
@@ -40,8 +42,19 @@ struct client {
 	struct file **files; /* references */
 	size_t n, room;
 	struct user_client who;
+	/*
+	 * It has made an exec and still has some of the files: what it has become may
+	 * connect and claim them.  `fd` is -1, and the end of the process is waited for.
+	 */
+	bool changed;
 	struct client *next;
 };
+
+/* Connections come in here, once there is a reason. */
+static struct client listener = {.fd = -1};
+/* References to files on their way to other processes; under the lock. */
+static struct file **holds;
+static size_t n_holds, holds_room;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct client *clients; /* under the lock */
@@ -146,6 +159,11 @@ static void client_drop(struct client *c, const struct file *f)
 	}
 }
 
+static int client_poll_fd(const struct client *c)
+{
+	return c->changed ? c->who.pidfd : c->fd;
+}
+
 /*
  * Takes it out of the poll set by hand: children forked later had the socket too until
  * they closed it, and a poll set forgets a descriptor only when the last copy is closed.
@@ -155,7 +173,7 @@ static void client_destroy(struct client *c)
 	struct client **link;
 
 	pthread_mutex_lock(&lock);
-	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, client_poll_fd(c), NULL);
 	for (link = &clients; *link; link = &(*link)->next) {
 		if (*link != c)
 			continue;
@@ -170,6 +188,70 @@ static void client_destroy(struct client *c)
 		file_put(c->files[--c->n]);
 	free(c->files);
 	free(c);
+}
+
+/* Whether `pid` has a descriptor of `f`. */
+static bool process_has(pid_t pid, const struct file *f)
+{
+	char path[64], entries[2048] __attribute__((aligned(8)));
+	struct linux_dirent {
+		uint64_t ino;
+		int64_t next;
+		uint16_t size;
+		uint8_t type;
+		char name[];
+	} * entry;
+	struct stat st;
+	bool has = false;
+	long n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fd = host_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	while (!has && (n = host_syscall(SYS_getdents64, fd, entries, sizeof(entries))) > 0) {
+		for (long at = 0; at < n && !has; at += entry->size) {
+			entry = (struct linux_dirent *)(entries + at);
+			has = host_syscall(SYS_newfstatat, fd, entry->name, &st, 0) == 0 &&
+			      st.st_ino == f->ino && st.st_dev == f->dev;
+		}
+	}
+	host_close(fd);
+	return has;
+}
+
+/*
+ * The socket has hung up: the client has ended, or made an exec.  What an exec has kept
+ * open it goes on holding, until the process ends or claims it.
+ */
+static void client_hung_up(struct client *c)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	size_t kept = 0;
+
+	for (size_t i = 0; c->who.pid && c->who.pidfd >= 0 && i < c->n; i++) {
+		struct file *f = c->files[i];
+
+		if (!process_has(c->who.pid, f))
+			continue;
+		c->files[i] = c->files[kept];
+		c->files[kept++] = f;
+	}
+	if (!kept) {
+		client_destroy(c);
+		return;
+	}
+	while (c->n > kept)
+		file_put(c->files[--c->n]);
+	pthread_mutex_lock(&lock);
+	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	hostfd_close(c->fd);
+	c->fd = -1;
+	c->changed = true;
+	event.data.ptr = c;
+	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, c->who.pidfd, &event);
+	pthread_mutex_unlock(&lock);
 }
 
 /* A descriptor that a call made here for the child: goes along with the reply, then. */
@@ -265,6 +347,43 @@ static int plan_map(struct file *f, const struct forward_request *rq, struct for
 	return (int)host_syscall(SYS_fcntl, plan.dev->memory_fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* What `pid` had before its exec it has now through its new connection. */
+static void claimed_after_exec(pid_t pid, const struct file *f)
+{
+	struct client *c;
+
+	/* Only this thread changes the files of clients, and their list from here on. */
+	pthread_mutex_lock(&lock);
+	for (c = clients; c && !(c->changed && c->who.pid == pid && client_has(c, f));)
+		c = c->next;
+	pthread_mutex_unlock(&lock);
+	if (c)
+		client_drop(c, f);
+}
+
+/* The client shows a descriptor that it got from somewhere else. */
+static void claim(struct client *c, int fd, const struct forward_request *rq,
+		  struct forward_reply *reply)
+{
+	struct file *f;
+
+	reply->result = -EIO;
+	if (fd < 0)
+		return;
+	fdtable_forget(fd);
+	give_file(c, fd, reply);
+	f = file_get(fd);
+	if (f) {
+		if (client_has(c, f))
+			reply->result = 0;
+		if (rq->flags)
+			owner_unhold(f);
+		claimed_after_exec(c->who.pid, f);
+		file_put(f);
+	}
+	fdtable_forget(fd);
+}
+
 /* Does the request; returns a descriptor to send along, or -1. */
 static int perform(struct client *c, const struct forward_request *rq, struct forward_reply *reply)
 {
@@ -292,6 +411,13 @@ static int perform(struct client *c, const struct forward_request *rq, struct fo
 	case FORWARD_BAR_WRITE:
 		reply->result = registers(rq);
 		return -1;
+	case FORWARD_HOLD:
+		reply->result = known ? 0 : -EIO;
+		if (known && rq->flags)
+			owner_hold(f);
+		else if (known)
+			owner_unhold(f);
+		return -1;
 	default:
 		reply->result = -EINVAL;
 		return -1;
@@ -308,7 +434,7 @@ static void identify(struct client *c, pid_t pid)
 }
 
 /* A child of the child: it holds what the child holds. */
-static void adopt_grandchild(const struct client *c, int fd)
+static void adopt_grandchild(const struct client *c, int fd, pid_t pid)
 {
 	struct file **files = calloc(c->n ? c->n : 1, sizeof(*files));
 
@@ -318,7 +444,7 @@ static void adopt_grandchild(const struct client *c, int fd)
 	}
 	for (size_t i = 0; i < c->n; i++)
 		files[i] = file_ref(c->files[i]);
-	owner_add(hostfd_adopt(fd), files, c->n);
+	owner_add(hostfd_adopt(fd), files, c->n, pid);
 }
 
 /* One request; false when the child is gone. */
@@ -339,11 +465,16 @@ static bool serve(struct client *c)
 		return true;
 	}
 	if (rq.operation == FORWARD_FORK && descriptor >= 0) {
-		adopt_grandchild(c, descriptor);
+		adopt_grandchild(c, descriptor, (pid_t)rq.argument);
+		return forward_send(c->fd, &reply, sizeof(reply), -1) >= 0;
+	}
+	identify(c, pid);
+	if (rq.operation == FORWARD_CLAIM) {
+		claim(c, descriptor, &rq, &reply);
+		host_close(descriptor);
 		return forward_send(c->fd, &reply, sizeof(reply), -1) >= 0;
 	}
 	host_close(descriptor);
-	identify(c, pid);
 	user_client = c->who;
 	made = perform(c, &rq, &reply);
 	user_client = (struct user_client){0, -1};
@@ -354,6 +485,25 @@ static bool serve(struct client *c)
 		host_close(made);
 	}
 	return pid != 0;
+}
+
+/* A process that has come by one of our files connects. */
+static void welcome(void)
+{
+	struct ucred who = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(who);
+	int fd, on = 1;
+
+	fd = (int)host_syscall(SYS_accept4, listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	host_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	if (who.uid != (uid_t)host_syscall(SYS_geteuid)) {
+		host_close(fd);
+		return;
+	}
+	host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	owner_add(hostfd_adopt(fd), NULL, 0, who.pid);
 }
 
 static void *service(void *arg)
@@ -371,8 +521,12 @@ static void *service(void *arg)
 			continue;
 		atomic_store(&serving, true);
 		c = event.data.ptr;
-		if (!(event.events & EPOLLIN) || !serve(c))
+		if (c == &listener)
+			welcome();
+		else if (c->changed)
 			client_destroy(c);
+		else if (!(event.events & EPOLLIN) || !serve(c))
+			client_hung_up(c);
 		atomic_store(&serving, false);
 	}
 }
@@ -400,7 +554,95 @@ static int start_service(void)
 	return 0;
 }
 
-int owner_add(int fd, struct file **files, size_t n)
+bool owner_address(pid_t pid, struct sockaddr_un *address)
+{
+	const char *directory = instance ? instance->config->directory : NULL;
+	int length;
+
+	if (!directory)
+		return false;
+	address->sun_family = AF_UNIX;
+	length = snprintf(address->sun_path, sizeof(address->sun_path),
+			  "%s/" OWNERS_DIRECTORY "/%d", directory, (int)pid);
+	return length > 0 && (size_t)length < sizeof(address->sun_path);
+}
+
+static int bind_address(int fd)
+{
+	struct sockaddr_un address;
+	char *slash;
+
+	if (!owner_address((pid_t)host_syscall(SYS_getpid), &address))
+		return -ENAMETOOLONG;
+	slash = strrchr(address.sun_path, '/');
+	*slash = '\0';
+	host_syscall(SYS_mkdir, address.sun_path, 0700);
+	*slash = '/';
+	/* One of a process that is gone and had the same pid. */
+	host_syscall(SYS_unlink, address.sun_path);
+	return (int)host_syscall(SYS_bind, fd, &address, sizeof(address));
+}
+
+int owner_listen(void)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &listener}};
+	int result = 0, fd;
+
+	pthread_mutex_lock(&lock);
+	if (listener.fd < 0) {
+		fd = (int)host_syscall(SYS_socket, AF_UNIX,
+				       SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		fd = hostfd_adopt(fd);
+		result = fd < 0 ? fd : bind_address(fd);
+		if (result == 0)
+			result = (int)host_syscall(SYS_listen, fd, 128);
+		if (result == 0)
+			result = start_service();
+		if (result == 0)
+			result = (int)host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event);
+		if (result == 0)
+			listener.fd = fd;
+		else
+			hostfd_close(fd);
+	}
+	pthread_mutex_unlock(&lock);
+	return result;
+}
+
+void owner_hold(struct file *f)
+{
+	struct file **more;
+
+	pthread_mutex_lock(&lock);
+	if (n_holds == holds_room) {
+		more = reallocarray(holds, holds_room * 2 + 8, sizeof(*more));
+		if (more) {
+			holds = more;
+			holds_room = holds_room * 2 + 8;
+		}
+	}
+	if (n_holds < holds_room)
+		holds[n_holds++] = file_ref(f);
+	pthread_mutex_unlock(&lock);
+}
+
+void owner_unhold(struct file *f)
+{
+	bool held = false;
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < n_holds && !held; i++) {
+		if (holds[i] != f)
+			continue;
+		holds[i] = holds[--n_holds];
+		held = true;
+	}
+	pthread_mutex_unlock(&lock);
+	if (held)
+		file_put(f);
+}
+
+int owner_add(int fd, struct file **files, size_t n, pid_t pid)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	struct epoll_event event = {.events = EPOLLIN};
@@ -414,6 +656,8 @@ int owner_add(int fd, struct file **files, size_t n)
 		return -ENOMEM;
 	}
 	*c = (struct client){.fd = fd, .files = files, .n = n, .room = n, .who = {0, -1}};
+	if (pid)
+		identify(c, pid);
 	event.data.ptr = c;
 	pthread_mutex_lock(&lock);
 	result = start_service();
@@ -437,7 +681,7 @@ static bool unsettled(void)
 
 	pthread_mutex_lock(&lock);
 	for (struct client *c = clients; c && !any; c = c->next) {
-		struct pollfd p = {.fd = c->fd, .events = POLLIN};
+		struct pollfd p = {.fd = client_poll_fd(c), .events = POLLIN};
 
 		any = host_syscall(SYS_poll, &p, 1, 0) > 0;
 	}
@@ -450,8 +694,8 @@ void owner_settle(void)
 	static const struct timespec pause = {.tv_nsec = 20000};
 
 	/* The last client leaves the list before its references go: `serving` covers that. */
-	for (int i = 0; (atomic_load(&n_clients) || atomic_load(&serving)) && i < SETTLE_TRIES &&
-			unsettled();
+	for (int i = 0;
+	     (atomic_load(&n_clients) || atomic_load(&serving)) && i < SETTLE_TRIES && unsettled();
 	     i++)
 		host_syscall(SYS_nanosleep, &pause, NULL);
 }
@@ -466,11 +710,21 @@ void owner_fork_end(void)
 	pthread_mutex_unlock(&lock);
 }
 
+void owner_fork_unhold(void)
+{
+	while (n_holds)
+		file_put(holds[--n_holds]);
+}
+
 void owner_fork_child(void)
 {
 	pthread_mutex_init(&lock, NULL);
-	for (; clients; clients = clients->next)
+	for (; clients; clients = clients->next) {
 		hostfd_close(clients->fd);
+		hostfd_close(clients->who.pidfd);
+	}
+	hostfd_close(listener.fd);
+	listener.fd = -1;
 	hostfd_close(epoll);
 	epoll = -1;
 	running = false;

@@ -21,6 +21,8 @@
 #include "core/ioctl.h"
 #include "core/log.h"
 #include "core/syscall.h"
+#include "core/user.h"
+#include "inject/attach.h"
 #include "inject/forward.h"
 #include "inject/segv.h"
 #include "inject/signals.h"
@@ -170,6 +172,10 @@ static struct runtime table = {
 	.forget = call_close,
 	.forget_range = fdtable_forget_range,
 	.duplicated = fdtable_duplicate,
+	.received = attach_received,
+	.sending = attach_sending,
+	.spawning = attach_spawning,
+	.fetch = copy_guarded,
 	.mmio_overlaps = mmio_overlaps,
 	.mmio_unmapped = mmio_unmapped,
 	.mmio_protect = mmio_protect,

@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define RUNTIME_VERSION 1
+#define RUNTIME_VERSION 2
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -48,6 +48,17 @@ struct runtime {
 	void (*forget)(int fd);                              /* before close, dup2 onto */
 	void (*forget_range)(unsigned first, unsigned last); /* not private ones */
 	void (*duplicated)(int fd, int copy);
+	/*
+	 * `fd` came from another process: over a socket (`sent`) or through an exec.  Comes
+	 * after forget_range; anything but a stood-in file is left alone.
+	 */
+	void (*received)(int fd, bool sent);
+	/* `fd` is about to be sent to another process; or, with `undo`, it was not after all. */
+	void (*sending)(int fd, bool undo);
+	/* A process is about to be made without a fork that we see, and may inherit files. */
+	void (*spawning)(void);
+	/* A copy from the client's memory, which may be bad: 0 or -EFAULT. */
+	int (*fetch)(void *to, const void *from, size_t size);
 	/* Any registered MMIO mapping in the range?  false also when there is none at all. */
 	bool (*mmio_overlaps)(const void *address, size_t size);
 	void (*mmio_unmapped)(void *address, size_t size);
@@ -84,8 +95,13 @@ struct runtime_host {
 #define RUNTIME_ENTRY "standin_runtime_start"
 typedef const struct runtime *runtime_entry_fn(const struct runtime_host *host);
 
-/* Environment of the client; the private directory holds `config` and `root/`. */
+/*
+ * Environment of the client; the private directory holds `config` and `root/`, and
+ * OWNERS_DIRECTORY, with a socket named by its pid for each process whose files others
+ * may come to have, once there is one.
+ */
 #define ENV_DIRECTORY "STANDIN_DIRECTORY"
+#define OWNERS_DIRECTORY "owners"
 
 /* The cookie in the sixth system call argument that exempts a call from the filter. */
 #define SYSCALL_COOKIE 0x7374616e64696eULL

@@ -7,8 +7,9 @@
 . "$(dirname "$0")/lib.sh"
 source=${SOURCE:?the directory of the sources, absolute}
 
-cp "$BUILD/tests/clients/fork" "$BUILD/tests/clients/raw" "$work/"
+cp "$BUILD/tests/clients/"{fork,passed,raw} "$work/"
 check 'a forked child uses the files of its parent' run -- "$work/fork"
+check 'files that come over a socket or through an exec' run -- "$work/passed"
 check 'ioctls by raw system calls, threads with all signals blocked' run -- "$work/raw"
 
 sanitized() { # COMPILER SANITIZER NAME
@@ -25,4 +26,5 @@ for sanitizer in address undefined thread; do
 done
 sanitized gcc address raw
 sanitized clang address fork
+sanitized clang address passed
 finish

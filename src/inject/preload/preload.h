@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -125,6 +126,11 @@ ssize_t vector2_read(const struct runtime *rt, int fd, const struct iovec *iov, 
 		     off_t offset, int flags);
 ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
 		      off_t offset, int flags);
+
+/* ---- passing.c ---- */
+
+/* Stood-in files that this program was started with. */
+void find_inherited(void);
 
 /* ---- redirect.c ---- */
 

@@ -2,7 +2,8 @@
 /*
  * How the library starts, and how it starts the runtime.
  *
- * At load time nothing happens but that the functions behind our wrappers are looked up.
+ * At load time nothing happens but that the functions behind our wrappers are looked up,
+ * and stood-in files that were there before (passing.c).
  * Libraries that came after us in the list may be initialised before us, so each pointer
  * begins at a function that does this first.
  *
@@ -48,6 +49,7 @@ static __attribute__((constructor)) void start(void)
 		root_start();
 	if (!next_syscall)
 		resolve_next();
+	find_inherited();
 }
 
 /* ---- the runtime ---- */

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Descriptors that pass between processes otherwise than by fork.
+ *
+ * What is sent over a socket is held open by the owner until somebody who received it
+ * claims it, so the sender can close its own at once, as with the kernel's files.
+ */
+#include "inject/attach.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "core/fdtable.h"
+#include "core/file.h"
+#include "core/hostfd.h"
+#include "core/placeholder.h"
+#include "core/syscall.h"
+#include "inject/forward.h"
+#include "inject/forward_private.h"
+
+static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
+static pid_t attached; /* the owner, if we connected to it */
+static pid_t tracer;   /* the same as we see its pid */
+
+/* Whose file `fd` is and of what kind, from the placeholder's name.  0: it is none. */
+static pid_t maker_of(int fd, char kind[FORWARD_KIND_MAX])
+{
+	static const char prefix[] = "/memfd:" PLACEHOLDER_NAME;
+	char path[64], name[128], *colon;
+	struct stat st;
+	long length, pid;
+
+	if (host_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != PLACEHOLDER_SIZE)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = host_syscall(SYS_readlinkat, -1, path, name, sizeof(name) - 1);
+	if (length < 0)
+		return 0;
+	name[length] = '\0';
+	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+		return 0;
+	colon = strchr(name + sizeof(prefix) - 1, ':');
+	pid = colon ? strtol(colon + 1, NULL, 10) : 0;
+	if (pid <= 0)
+		return 0;
+	*colon = '\0';
+	snprintf(kind, FORWARD_KIND_MAX, "%.*s", FORWARD_KIND_MAX - 1, name + sizeof(prefix) - 1);
+	return (pid_t)pid;
+}
+
+/* Without the Yama module, or where it asks for nothing, this does nothing. */
+static void allow_tracer(void)
+{
+	if (tracer > 0)
+		host_syscall(SYS_prctl, PR_SET_PTRACER, tracer);
+}
+
+void attach_forked(void)
+{
+	pthread_mutex_init(&attaching, NULL);
+	allow_tracer();
+}
+
+/* Becomes a client of `pid`: 0 or -errno. */
+static int connect_to(pid_t pid)
+{
+	struct sockaddr_un address;
+	struct ucred who = {0};
+	socklen_t size = sizeof(who);
+	int fd, result;
+
+	if (attached)
+		return attached == pid ? 0 : -EBUSY;
+	if (forward_anything())
+		return -EBUSY;
+	if (!owner_address(pid, &address))
+		return -ENOENT;
+	fd = (int)host_syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	do
+		result = (int)host_syscall(SYS_connect, fd, &address, sizeof(address));
+	while (result == -EINTR);
+	if (result < 0) {
+		host_close(fd);
+		return result;
+	}
+	host_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
+	tracer = who.pid;
+	allow_tracer();
+	forward_connected(fd);
+	attached = pid;
+	return 0;
+}
+
+void attach_received(int fd, bool sent)
+{
+	struct forward_request rq = {.operation = FORWARD_CLAIM, .flags = sent};
+	struct forward_reply reply = {0};
+	char kind[FORWARD_KIND_MAX];
+	struct file *known = file_get_by_inode(fd);
+	int shown = fd;
+	pid_t pid;
+
+	if (known) {
+		if (sent && forward_is_remote(known))
+			forward_ask(&rq, &reply, &shown);
+		else if (sent)
+			owner_unhold(known);
+		file_put(known);
+		return;
+	}
+	pid = maker_of(fd, kind);
+	if (!pid)
+		return;
+	pthread_mutex_lock(&attaching);
+	/* A client by fork asks the one owner that it has, which says if it knows the file. */
+	if (!forward_active() || attached)
+		reply.result = connect_to(pid);
+	if (reply.result == 0)
+		forward_ask(&rq, &reply, &shown);
+	/* With no name, all calls are EIO. */
+	if (reply.result < 0)
+		forward_enter(fd, 0, kind, 0, 0);
+	else
+		forward_enter(fd, reply.file, reply.kind, reply.flags, reply.rdev);
+	pthread_mutex_unlock(&attaching);
+}
+
+void attach_sending(int fd, bool undo)
+{
+	struct forward_request rq = {.operation = FORWARD_HOLD, .flags = !undo};
+	struct forward_reply reply;
+	struct file *f = file_get(fd);
+
+	if (!f)
+		return;
+	if (forward_is_remote(f)) {
+		rq.file = forward_name(f);
+		forward_ask(&rq, &reply, NULL);
+	} else if (undo) {
+		owner_unhold(f);
+	} else if (owner_listen() == 0) {
+		owner_hold(f);
+	}
+	file_put(f);
+}
+
+void attach_spawning(void)
+{
+	if (!forward_active() && fdtable_any())
+		owner_listen();
+}
