@@ -148,6 +148,14 @@ static int absolute_paths(struct config *c)
 {
 	int result = absolute(&c->trace_file);
 
+	if (result == 0)
+		result = absolute(&c->vsock_path);
+	if (result == 0 && c->vsock_path && strlen(c->vsock_path) > CONFIG_VSOCK_PATH_MAX) {
+		complain("vsock: %s is longer than %u characters", c->vsock_path,
+			 CONFIG_VSOCK_PATH_MAX);
+		result = EXIT_USAGE;
+	}
+
 	for (size_t d = 0; d < c->n_devices; d++)
 		for (size_t k = 0; k < c->devices[d].n_keys && result == 0; k++)
 			if (strcmp(c->devices[d].keys[k].name, "file") == 0)
@@ -180,7 +188,8 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"device", required_argument, NULL, 'd'}, {"config", required_argument, NULL, 'c'},
 		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},         {0},
+		{"vsock", required_argument, NULL, 'v'},  {"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option, result = 0;
 
@@ -207,6 +216,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 's':
 			result = directive(c, "set", optarg);
+			break;
+		case 'v':
+			result = directive(c, "vsock", optarg);
 			break;
 		case 'h':
 			result = help_print("run");

@@ -63,6 +63,7 @@ void config_finish(struct config *c)
 	free(c->trace_file);
 	free(c->log_level);
 	free(c->directory);
+	free(c->vsock_path);
 	config_init(c);
 }
 
@@ -316,6 +317,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = set_log(c, rest, error);
 	} else if (strcmp(word, "set") == 0) {
 		result = set(c, rest, error);
+	} else if (strcmp(word, "vsock") == 0) {
+		result = replace_string(&c->vsock_path, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
 		result = replace_string(&c->directory, rest, error);
 	} else {
@@ -415,6 +418,9 @@ int config_complete(struct config *c, char error[CONFIG_ERROR_MAX])
 	for (size_t i = 0; i < c->n_devices; i++)
 		if (!c->devices[i].address_given && assign_address(c, i, error) < 0)
 			return -EINVAL;
+	if (c->vsock_path && strlen(c->vsock_path) > CONFIG_VSOCK_PATH_MAX)
+		return fail(error, "vsock: the path is longer than %u characters",
+			    CONFIG_VSOCK_PATH_MAX);
 	for (size_t i = 0; i < c->n_faults; i++) {
 		result = fault_add(c->faults[i], error, CONFIG_ERROR_MAX);
 		fault_clear();
@@ -465,6 +471,8 @@ char *config_format(const struct config *c)
 		fprintf(out, "trace %s\n", c->trace_file ? c->trace_file : "");
 	if (c->log_level)
 		fprintf(out, "log %s\n", c->log_level);
+	if (c->vsock_path)
+		fprintf(out, "vsock %s\n", c->vsock_path);
 	if (c->directory)
 		fprintf(out, "directory %s\n", c->directory);
 	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);

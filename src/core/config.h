@@ -10,6 +10,7 @@
  *	fault VFIO_IOMMU_MAP_DMA:errno=ENOMEM,nth=3
  *	log debug
  *	set vfio.dma_entry_limit=65535
+ *	vsock guest.sock
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -54,11 +55,13 @@ struct config {
 	bool trace;
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;
+	char *vsock_path; /* of the Unix sockets that guests' sockets end in; NULL: none */
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };
 
-#define CONFIG_ERROR_MAX 256
+#define CONFIG_ERROR_MAX      256
+#define CONFIG_VSOCK_PATH_MAX 96u /* leaves room for _4294967295 in an address */
 
 void config_init(struct config *c);
 void config_finish(struct config *c);

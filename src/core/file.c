@@ -62,6 +62,7 @@ static void file_init(struct file *f, const struct file_ops *ops, void *priv, in
 	f->dev = 0;
 	f->ino = 0;
 	f->hash_next = NULL;
+	f->peer = -1;
 	atomic_store(&f->refs, 1);
 }
 
@@ -128,6 +129,7 @@ void file_put(struct file *f)
 	fdtable_remove(f);
 	if (f->ops->release)
 		f->ops->release(f);
+	hostfd_close(f->peer);
 	if (trace_enabled)
 		trace_event("release(<%s>)", f->ops->kind);
 	file_free(f);
@@ -229,7 +231,9 @@ int node_open(const char *path, int flags)
 	if (!f)
 		return -ENOMEM;
 	file_init(f, node->ops, NULL, flags, node->rdev);
-	fd = with_access_mode(placeholder_memfd(node->ops->kind, flags), flags);
+	fd = node->ops->messages
+		     ? placeholder_socket(flags, &f->peer)
+		     : with_access_mode(placeholder_memfd(node->ops->kind, flags), flags);
 	result = fd;
 	if (fd >= 0 && flags & O_NONBLOCK) /* nothing waits, but F_GETFL shows it */
 		host_syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
@@ -247,6 +251,7 @@ int node_open(const char *path, int flags)
 fail:
 	if (fd >= 0)
 		host_close(fd);
+	hostfd_close(f->peer);
 	atomic_store(&f->refs, 0);
 	file_free(f);
 	return result;

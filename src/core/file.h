@@ -15,6 +15,7 @@
 #define STANDIN_CORE_FILE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,6 +27,7 @@ struct trace_line;
 struct file_ops {
 	const char *kind; /* "vfio-device": in traces, and in the placeholder's name */
 	const struct ioctl_table *ioctls;
+	bool messages; /* read, written and polled: the placeholder is a socket */
 	/*
 	 * Opens through a node: fills f->priv.  `context` is the node's.  0 or -errno, and
 	 * then release() is not called.
@@ -49,6 +51,7 @@ struct file {
 	_Atomic int refs;
 	dev_t dev;         /* identity: the placeholder's inode */
 	ino_t ino;
+	int peer;          /* the other end of a placeholder that is a socket; -1 */
 	struct file *hash_next; /* inode hash, under the fd table's lock */
 };
 

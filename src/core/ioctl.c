@@ -63,7 +63,9 @@ static long run(struct file *f, unsigned int cmd, struct ioctl_call *call)
 		if (result < 0)
 			return result;
 	}
-	return call->row ? run_row(f, call) : table->unknown;
+	if (call->row)
+		return run_row(f, call);
+	return table->otherwise ? table->otherwise(f, call) : table->unknown;
 }
 
 static void trace_argument(struct trace_line *t, const struct ioctl_call *call)

@@ -62,6 +62,8 @@ struct ioctl_table {
 	 */
 	long (*gate)(struct file *f, unsigned int cmd, const struct ioctl_row *row);
 	int unknown; /* what a command without a row answers: -ENOTTY */
+	/* If not NULL, decides that instead, when it depends on the argument; row is NULL. */
+	long (*otherwise)(struct file *f, struct ioctl_call *call);
 };
 
 /* Dispatches: the value or -errno.  Traces, with `fd` as the number, and injects faults. */

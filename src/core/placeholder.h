@@ -22,4 +22,10 @@
  */
 int placeholder_memfd(const char *kind, int flags);
 
+/*
+ * One end of a pair of sockets, for files that are polled: readable when something was sent
+ * from the other end, *ret_peer (private), and never writable.  Descriptor or -errno.
+ */
+int placeholder_socket(int flags, int *ret_peer);
+
 #endif

@@ -10,6 +10,7 @@
 
 static const char *const tree_prefixes[] = {
 	"/dev/vfio",
+	"/dev/vhost-vsock",
 	"/dev/iommu",
 	"/sys/bus/pci",
 	"/sys/bus/mdev",

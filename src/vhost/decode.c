@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The arguments of vhost's ioctls in words, for the trace.  They run after the handler and
+ * read the argument anew; one that can't be read is printed as the pointer that it is.
+ */
+#include "core/user.h"
+#include "vhost/vhost.h"
+
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+#define HEX(value) ((unsigned long long)(value))
+
+static bool now(struct trace_line *t, const struct ioctl_call *call, void *to, size_t size)
+{
+	if (!copy_from_user(to, (const void *)call->arg, size))
+		return true;
+	trace_print(t, "%#lx", call->arg);
+	return false;
+}
+
+VHOST_DECODER(vhost_decode_u64)
+{
+	uint64_t value;
+
+	if (now(t, call, &value, sizeof(value)))
+		trace_print(t, "[%#llx]", HEX(value));
+}
+
+VHOST_DECODER(vhost_decode_u8)
+{
+	uint8_t value;
+
+	if (now(t, call, &value, sizeof(value)))
+		trace_print(t, "[%u]", value);
+}
+
+VHOST_DECODER(vhost_decode_int)
+{
+	int32_t value;
+
+	if (now(t, call, &value, sizeof(value)))
+		trace_print(t, "[%d]", value);
+}
+
+VHOST_DECODER(vhost_decode_features)
+{
+	static const struct trace_flag flags[] = {
+		{UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY, "NOTIFY_ON_EMPTY"},
+		{UINT64_C(1) << VHOST_F_LOG_ALL, "LOG_ALL"},
+		{UINT64_C(1) << VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT"},
+		{UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC"},
+		{UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX"},
+		{UINT64_C(1) << VIRTIO_F_VERSION_1, "VERSION_1"},
+		{UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM, "ACCESS_PLATFORM"},
+	};
+	uint64_t value;
+
+	if (!now(t, call, &value, sizeof(value)))
+		return;
+	trace_print(t, "[");
+	trace_flags(t, value, flags, N(flags));
+	trace_print(t, "]");
+}
+
+VHOST_DECODER(vhost_decode_memory)
+{
+	const struct vhost_memory *from = (const void *)call->arg;
+	struct vhost_memory_region r;
+	struct vhost_memory head;
+
+	if (!now(t, call, &head, sizeof(head)))
+		return;
+	trace_print(t, "{nregions=%u, padding=%u", head.nregions, head.padding);
+	for (unsigned i = 0; i < head.nregions && i < 4; i++) {
+		if (copy_from_user(&r, &from->regions[i], sizeof(r)))
+			break;
+		trace_print(t, ", {guest_phys_addr=%#llx, memory_size=%#llx, userspace_addr=%#llx}",
+			    HEX(r.guest_phys_addr), HEX(r.memory_size), HEX(r.userspace_addr));
+	}
+	trace_print(t, head.nregions > 4 ? ", ...}" : "}");
+}
+
+VHOST_DECODER(vhost_decode_state)
+{
+	struct vhost_vring_state s;
+
+	if (now(t, call, &s, sizeof(s)))
+		trace_print(t, "{index=%u, num=%u}", s.index, s.num);
+}
+
+VHOST_DECODER(vhost_decode_addr)
+{
+	struct vhost_vring_addr a;
+
+	if (now(t, call, &a, sizeof(a)))
+		trace_print(t,
+			    "{index=%u, flags=%#x, desc=%#llx, used=%#llx, avail=%#llx, "
+			    "log=%#llx}",
+			    a.index, a.flags, HEX(a.desc_user_addr), HEX(a.used_user_addr),
+			    HEX(a.avail_user_addr), HEX(a.log_guest_addr));
+}
+
+VHOST_DECODER(vhost_decode_file)
+{
+	struct vhost_vring_file s;
+
+	if (now(t, call, &s, sizeof(s)))
+		trace_print(t, "{index=%u, fd=%d}", s.index, s.fd);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The host's side of a guest's sockets: Unix sockets, in Firecracker's convention.
+ *
+ * Descriptors are watched edge-triggered.  A connection that is reported readable goes into
+ * the list of those that may have something for the guest, and leaves it when it turns out
+ * to have nothing, or the guest no room for it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "core/hostfd.h"
+#include "core/log.h"
+#include "core/syscall.h"
+#include "vhost/vsock.h"
+
+#define CONNECT_MS   2000u /* VSOCK_DEFAULT_CONNECT_TIMEOUT */
+#define BACKLOG      128
+#define GREETING_MAX 32u
+#define EVENTS       (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- the table of connections ---- */
+
+static struct vsock_connection **bucket(struct vsock *v, uint32_t guest_port, uint32_t host_port)
+{
+	return &v->hash[(guest_port ^ (host_port * 31)) % VSOCK_HASH];
+}
+
+struct vsock_connection *vsock_find(struct vsock *v, uint32_t guest_port, uint32_t host_port)
+{
+	struct vsock_connection *c;
+
+	for (c = *bucket(v, guest_port, host_port); c; c = c->hash_next)
+		if (c->guest_port == guest_port && c->host_port == host_port)
+			return c;
+	return NULL;
+}
+
+static void attach(struct vsock_connection *c)
+{
+	struct vsock_connection **head = bucket(c->vsock, c->guest_port, c->host_port);
+
+	c->hash_next = *head;
+	*head = c;
+	c->hashed = true;
+}
+
+static void detach(struct vsock_connection *c)
+{
+	struct vsock_connection **link;
+
+	if (!c->hashed)
+		return;
+	for (link = bucket(c->vsock, c->guest_port, c->host_port); *link != c;
+	     link = &(*link)->hash_next)
+		;
+	*link = c->hash_next;
+	c->hashed = false;
+}
+
+void vsock_make_ready(struct vsock_connection *c)
+{
+	struct vsock *v = c->vsock;
+
+	if (c->is_ready)
+		return;
+	c->is_ready = true;
+	c->ready_next = NULL;
+	*v->ready_end = c;
+	v->ready_end = &c->ready_next;
+}
+
+static void make_unready(struct vsock_connection *c)
+{
+	struct vsock *v = c->vsock;
+	struct vsock_connection **link;
+
+	if (!c->is_ready)
+		return;
+	for (link = &v->ready; *link != c; link = &(*link)->ready_next)
+		;
+	*link = c->ready_next;
+	if (!*link)
+		v->ready_end = link;
+	c->is_ready = false;
+}
+
+void vsock_set_deadline(struct vsock_connection *c, unsigned ms)
+{
+	c->vsock->n_deadlines -= c->deadline != 0;
+	c->deadline = ms ? now_us() + (uint64_t)ms * 1000 : 0;
+	c->vsock->n_deadlines += c->deadline != 0;
+}
+
+void vsock_detach(struct vsock_connection *c)
+{
+	detach(c);
+	make_unready(c);
+	c->state = VSOCK_FLUSHING;
+}
+
+void vsock_close(struct vsock_connection *c)
+{
+	if (c->state == VSOCK_DEAD)
+		return;
+	vsock_detach(c);
+	vsock_set_deadline(c, 0);
+	/* Closing alone would leave it in the set while a forked child has the descriptor. */
+	vhost_unwatch(&c->vsock->dev, c->fd);
+	hostfd_close(c->fd);
+	c->fd = -1;
+	c->state = VSOCK_DEAD;
+	c->vsock->n_dead++;
+}
+
+static void connection_free(struct vsock_connection *c)
+{
+	free(c->pending);
+	free(c);
+}
+
+void vsock_close_all(struct vsock *v)
+{
+	struct vsock_connection *c;
+
+	while ((c = v->connections)) {
+		v->connections = c->next;
+		vsock_close(c);
+		connection_free(c);
+	}
+}
+
+void vsock_sweep(struct vsock *v)
+{
+	struct vsock_connection **link, *c;
+	uint64_t now;
+
+	if (v->n_deadlines) {
+		now = now_us();
+		for (c = v->connections; c; c = c->next)
+			if (c->deadline && c->deadline <= now) {
+				vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, false);
+				vsock_close(c);
+			}
+	}
+	for (link = &v->connections; v->n_dead && *link;) {
+		c = *link;
+		if (c->state != VSOCK_DEAD) {
+			link = &c->next;
+			continue;
+		}
+		*link = c->next;
+		v->n_dead--;
+		connection_free(c);
+	}
+}
+
+int vsock_timeout(struct vsock *v)
+{
+	uint64_t now, first = UINT64_MAX;
+
+	if (!v->n_deadlines)
+		return -1;
+	for (const struct vsock_connection *c = v->connections; c; c = c->next)
+		if (c->deadline && c->deadline < first)
+			first = c->deadline;
+	now = now_us();
+	return first <= now ? 0 : (int)((first - now) / 1000 + 1);
+}
+
+/* ---- greetings ---- */
+
+/* "CONNECT 1234\n" -> 1234 */
+static bool parse_greeting(const char *text, size_t length, uint32_t *ret_port)
+{
+	static const char word[] = "CONNECT ";
+	size_t at = sizeof(word) - 1;
+	uint64_t port = 0;
+
+	if (length <= at || memcmp(text, word, at) != 0)
+		return false;
+	if (length > at + 1 && text[length - 1] == '\r')
+		length--;
+	for (; at < length; at++) {
+		if (text[at] < '0' || text[at] > '9')
+			return false;
+		port = port * 10 + (uint64_t)(text[at] - '0');
+		if (port > UINT32_MAX)
+			return false;
+	}
+	*ret_port = (uint32_t)port;
+	return true;
+}
+
+static uint32_t unused_port(struct vsock *v, uint32_t guest_port)
+{
+	do {
+		v->next_port = (v->next_port + 1) | UINT32_C(1) << 30;
+		if (v->next_port >> 31)
+			v->next_port = UINT32_C(1) << 30;
+	} while (vsock_find(v, guest_port, v->next_port));
+	return v->next_port;
+}
+
+/* Takes exactly the first line and no byte of what follows. */
+static void greet(struct vsock_connection *c)
+{
+	char text[GREETING_MAX], *end;
+	struct vsock *v = c->vsock;
+	size_t length;
+	long n;
+
+	n = host_syscall(SYS_recvfrom, c->fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
+	if (n == -EAGAIN)
+		return;
+	end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+	if (!end) {
+		if (n <= 0 || n == GREETING_MAX || c->ended)
+			vsock_close(c);
+		return;
+	}
+	length = (size_t)(end - text);
+	host_syscall(SYS_recvfrom, c->fd, text, length + 1, MSG_DONTWAIT);
+	if (!parse_greeting(text, length, &c->guest_port) || !v->vqs[VSOCK_RX].active) {
+		vsock_close(c);
+		return;
+	}
+	c->host_port = unused_port(v, c->guest_port);
+	c->state = VSOCK_CONNECTING;
+	attach(c);
+	vsock_set_deadline(c, CONNECT_MS);
+	vsock_control(c, VIRTIO_VSOCK_OP_REQUEST, 0, false);
+}
+
+void vsock_accepted(struct vsock_connection *c)
+{
+	char text[32];
+	int length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
+
+	/* Nothing was sent to it before, so there is room. */
+	host_syscall(SYS_sendto, c->fd, text, length, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+	c->state = VSOCK_CONNECTED;
+	vsock_set_deadline(c, 0);
+	vsock_make_ready(c);
+}
+
+static void connection_event(struct vhost_source *source, uint32_t events)
+{
+	struct vsock_connection *c = (struct vsock_connection *)source;
+
+	if (c->state == VSOCK_DEAD)
+		return;
+	if (events & (EPOLLHUP | EPOLLERR))
+		c->hung_up = true;
+	if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		c->ended = true;
+	switch (c->state) {
+	case VSOCK_GREETING:
+		greet(c);
+		break;
+	case VSOCK_CONNECTING:
+		if (c->hung_up)
+			vsock_close(c);
+		break;
+	case VSOCK_CONNECTED:
+		if (events & ~(uint32_t)EPOLLOUT)
+			vsock_make_ready(c);
+		if ((events & EPOLLOUT) && c->pending_start < c->pending_end)
+			vsock_flush(c);
+		break;
+	case VSOCK_FLUSHING:
+		vsock_flush(c);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Takes over `fd`, whatever becomes of it. */
+static struct vsock_connection *connection_create(struct vsock *v, int fd, enum vsock_state state)
+{
+	struct vsock_connection *c;
+
+	fd = hostfd_adopt(fd);
+	if (fd < 0)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		hostfd_close(fd);
+		return NULL;
+	}
+	c->source.ready = connection_event;
+	c->vsock = v;
+	c->state = state;
+	c->fd = fd;
+	if (vhost_watch(&v->dev, fd, &c->source, EVENTS)) {
+		hostfd_close(fd);
+		free(c);
+		return NULL;
+	}
+	c->next = v->connections;
+	v->connections = c;
+	return c;
+}
+
+/* ---- sockets ---- */
+
+static int unix_socket(void)
+{
+	return (int)host_syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static socklen_t set_address(struct sockaddr_un *address, const char *path)
+{
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	/* config_complete() has seen to it that it fits. */
+	snprintf(address->sun_path, sizeof(address->sun_path), "%.107s", path);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address->sun_path) + 1);
+}
+
+struct vsock_connection *vsock_connect(struct vsock *v, uint32_t guest_port, uint32_t host_port)
+{
+	char path[VSOCK_PATH_MAX + 16];
+	struct sockaddr_un address;
+	struct vsock_connection *c;
+	socklen_t size;
+	int fd;
+
+	if (!v->path[0])
+		return NULL;
+	fd = unix_socket();
+	if (fd < 0)
+		return NULL;
+	snprintf(path, sizeof(path), "%s_%u", v->path, host_port);
+	size = set_address(&address, path);
+	if (host_syscall(SYS_connect, fd, &address, size) < 0) {
+		host_close(fd);
+		return NULL;
+	}
+	c = connection_create(v, fd, VSOCK_CONNECTED);
+	if (!c)
+		return NULL;
+	c->guest_port = guest_port;
+	c->host_port = host_port;
+	attach(c);
+	return c;
+}
+
+static void listener_event(struct vhost_source *source, uint32_t events)
+{
+	struct vsock *v = (struct vsock *)((char *)source - offsetof(struct vsock, listener_source));
+	long fd;
+
+	while ((fd = host_syscall(SYS_accept4, v->listener, NULL, NULL,
+				  SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		connection_create(v, (int)fd, VSOCK_GREETING);
+}
+
+/* A socket that nobody listens to any more: its owner was killed. */
+static bool is_left_over(const struct sockaddr_un *address, socklen_t size)
+{
+	int fd = unix_socket();
+	long ret = fd < 0 ? fd : host_syscall(SYS_connect, fd, address, size);
+
+	host_close(fd);
+	return ret == -ECONNREFUSED;
+}
+
+void vsock_listen(struct vsock *v)
+{
+	struct sockaddr_un address;
+	socklen_t size;
+	long ret;
+	int fd;
+
+	if (!v->path[0] || v->listener >= 0)
+		return;
+	size = set_address(&address, v->path);
+	fd = unix_socket();
+	ret = fd < 0 ? fd : host_syscall(SYS_bind, fd, &address, size);
+	if (ret == -EADDRINUSE && is_left_over(&address, size)) {
+		host_syscall(SYS_unlinkat, AT_FDCWD, v->path, 0);
+		ret = host_syscall(SYS_bind, fd, &address, size);
+	}
+	if (ret == 0)
+		ret = host_syscall(SYS_listen, fd, BACKLOG);
+	if (ret < 0) {
+		host_close(fd);
+		log_warning("vsock: can't listen at %s: %s", v->path, trace_errno_name((int)-ret));
+		return;
+	}
+	v->listener = hostfd_adopt(fd);
+	v->listener_source.ready = listener_event;
+	if (v->listener >= 0)
+		vhost_watch(&v->dev, v->listener, &v->listener_source, EPOLLIN);
+}
+
+void vsock_unlisten(struct vsock *v)
+{
+	if (v->listener < 0)
+		return;
+	host_syscall(SYS_unlinkat, AT_FDCWD, v->path, 0);
+	hostfd_close(v->listener);
+	v->listener = -1;
+}

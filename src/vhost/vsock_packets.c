@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Packets from and to the guest.
+ *
+ * Payload is not copied here if it need not be: what the guest sends goes from its buffers
+ * into the program's socket by one sendmsg(2), and what a program has sent is read into the
+ * guest's buffers, which is also how a bad address becomes EFAULT.  Only what the program's
+ * socket has no room for is kept, and credit sees to it that this is VSOCK_BUFFER at most.
+ *
+ * Packets without payload wait in a list, and go first: what has to come after a
+ * connection's data, its end, is only queued once that data has gone.
+ *
+ * The rules of which packet is answered how are those of net/vmw_vsock/
+ * virtio_transport_common.c, and those of the rings are those of drivers/vhost/vsock.c: a
+ * chain that can't be a packet is not given back to the guest, but signalled as an error.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "core/syscall.h"
+#include "core/user.h"
+#include "vhost/vsock.h"
+
+#define HEADER        sizeof(struct virtio_vsock_hdr)
+#define ROUND_PACKETS 256u
+#define CLOSE_MS      8000u /* VSOCK_CLOSE_TIMEOUT */
+#define BOTH          (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
+#define BATCH         32u
+
+/* ---- pieces of memory ---- */
+
+/* [skip, skip+size) of what `from` describes, as iovecs at `to`; returns how many. */
+static unsigned cut(const struct iovec *from, unsigned n, uint64_t skip, uint64_t size,
+		    struct iovec *to)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n && size; i++) {
+		uint64_t length = from[i].iov_len;
+
+		if (skip >= length) {
+			skip -= length;
+			continue;
+		}
+		length -= skip;
+		if (length > size)
+			length = size;
+		to[count++] = (struct iovec){(char *)from[i].iov_base + skip, length};
+		size -= length;
+		skip = 0;
+	}
+	return count;
+}
+
+static int copy_pieces(const struct iovec *pieces, unsigned n, void *memory, bool to_pieces)
+{
+	char *at = memory;
+
+	for (unsigned i = 0; i < n; at += pieces[i++].iov_len) {
+		void *piece = pieces[i].iov_base;
+
+		if (to_pieces ? copy_guarded(piece, at, pieces[i].iov_len)
+			      : copy_guarded(at, piece, pieces[i].iov_len))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* ---- packets without payload ---- */
+
+static void queue_control(struct vsock *v, const struct virtio_vsock_hdr *header, bool reply)
+{
+	struct vsock_control *control = malloc(sizeof(*control));
+
+	/* As in the kernel: without memory the packet is lost. */
+	if (!control)
+		return;
+	control->next = NULL;
+	control->header = *header;
+	control->reply = reply;
+	*v->controls_end = control;
+	v->controls_end = &control->next;
+	v->replies += reply;
+}
+
+void vsock_controls_drop(struct vsock *v)
+{
+	struct vsock_control *next;
+
+	for (; v->controls; v->controls = next) {
+		next = v->controls->next;
+		free(v->controls);
+	}
+	v->controls_end = &v->controls;
+	v->replies = 0;
+}
+
+/* Every packet tells how much room there is here. */
+static void make_header(struct vsock_connection *c, uint16_t op, uint32_t flags, uint32_t size,
+			struct virtio_vsock_hdr *header)
+{
+	c->forwarded_told = c->forwarded;
+	*header = (struct virtio_vsock_hdr){
+		.src_cid = htole64(VSOCK_HOST_CID),
+		.dst_cid = htole64(c->vsock->cid),
+		.src_port = htole32(c->host_port),
+		.dst_port = htole32(c->guest_port),
+		.len = htole32(size),
+		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
+		.op = htole16(op),
+		.flags = htole32(flags),
+		.buf_alloc = htole32(VSOCK_BUFFER),
+		.fwd_cnt = htole32(c->forwarded),
+	};
+}
+
+void vsock_control(struct vsock_connection *c, uint16_t op, uint32_t flags, bool reply)
+{
+	struct virtio_vsock_hdr header;
+
+	make_header(c, op, flags, 0, &header);
+	queue_control(c->vsock, &header, reply);
+}
+
+/* Nobody is there for this packet. */
+static void refuse(struct vsock *v, const struct virtio_vsock_hdr *to)
+{
+	struct virtio_vsock_hdr header = {
+		.src_cid = to->dst_cid,
+		.dst_cid = to->src_cid,
+		.src_port = to->dst_port,
+		.dst_port = to->src_port,
+		.type = to->type,
+		.op = htole16(VIRTIO_VSOCK_OP_RST),
+	};
+
+	if (le16toh(to->op) != VIRTIO_VSOCK_OP_RST)
+		queue_control(v, &header, true);
+}
+
+/* ---- from the guest ---- */
+
+static void give_credit(struct vsock_connection *c)
+{
+	if (c->forwarded - c->forwarded_told >= VSOCK_BUFFER / 4 && c->state == VSOCK_CONNECTED)
+		vsock_control(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, false);
+}
+
+/* Everything that the guest has sent is with the program. */
+static void drained(struct vsock_connection *c)
+{
+	if ((c->guest_shutdown & BOTH) == BOTH) {
+		vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, false);
+		vsock_close(c);
+	} else if (c->state == VSOCK_FLUSHING) {
+		vsock_close(c);
+	} else if (c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_SEND) {
+		host_syscall(SYS_shutdown, c->fd, SHUT_WR);
+	}
+}
+
+static long send_pieces(int fd, struct iovec *pieces, unsigned n)
+{
+	struct msghdr message = {.msg_iov = pieces, .msg_iovlen = n};
+
+	return host_syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void vsock_flush(struct vsock_connection *c)
+{
+	long n;
+
+	while (c->pending_start < c->pending_end) {
+		struct iovec piece = {c->pending + c->pending_start,
+				      c->pending_end - c->pending_start};
+
+		n = send_pieces(c->fd, &piece, 1);
+		if (n == -EAGAIN)
+			break;
+		if (n < 0) /* the program is gone: it takes no more */
+			n = c->pending_end - c->pending_start;
+		c->pending_start += (uint32_t)n;
+		c->forwarded += (uint32_t)n;
+	}
+	give_credit(c);
+	if (c->pending_start < c->pending_end)
+		return;
+	c->pending_start = c->pending_end = 0;
+	if (c->guest_shutdown || c->state == VSOCK_FLUSHING)
+		drained(c);
+}
+
+/* Keeps what the program had no room for: 0, -ENOMEM or -EFAULT. */
+static int keep(struct vsock_connection *c, const struct iovec *pieces, unsigned n, uint32_t size)
+{
+	if (!c->pending)
+		c->pending = malloc(VSOCK_BUFFER);
+	if (!c->pending)
+		return -ENOMEM;
+	if (c->pending_end + size > VSOCK_BUFFER) {
+		memmove(c->pending, c->pending + c->pending_start,
+			c->pending_end - c->pending_start);
+		c->pending_end -= c->pending_start;
+		c->pending_start = 0;
+	}
+	if (copy_pieces(pieces, n, c->pending + c->pending_end, false))
+		return -EFAULT;
+	c->pending_end += size;
+	return 0;
+}
+
+static void lose(struct vsock_connection *c)
+{
+	vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, true);
+	vsock_close(c);
+}
+
+/* 0, or -EFAULT: the payload is not there. */
+static int take_payload(struct vsock_connection *c, const struct virtqueue_chain *chain,
+			uint32_t size)
+{
+	struct iovec *pieces = c->vsock->cut;
+	uint32_t kept = c->pending_end - c->pending_start, gone = 0;
+	unsigned count;
+	long n;
+	int ret;
+
+	if (size > VSOCK_BUFFER - kept) { /* more than it was given credit for */
+		lose(c);
+		return 0;
+	}
+	count = cut(chain->readable, chain->n_readable, HEADER, size, pieces);
+	if (!kept && size) {
+		n = send_pieces(c->fd, pieces, count);
+		if (n == -EFAULT)
+			return -EFAULT;
+		if (n < 0 && n != -EAGAIN) {
+			/* The program is gone, and the guest hears so when it has been told all. */
+			c->forwarded += size;
+			give_credit(c);
+			return 0;
+		}
+		gone = n > 0 ? (uint32_t)n : 0;
+		c->forwarded += gone;
+	}
+	if (gone < size) {
+		count = cut(chain->readable, chain->n_readable, HEADER + gone, size - gone, pieces);
+		ret = keep(c, pieces, count, size - gone);
+		if (ret == -EFAULT)
+			return ret;
+		if (ret) {
+			lose(c);
+			return 0;
+		}
+	}
+	give_credit(c);
+	return 0;
+}
+
+static void take_shutdown(struct vsock_connection *c, uint32_t flags)
+{
+	c->guest_shutdown |= flags & BOTH;
+	if (flags & VIRTIO_VSOCK_SHUTDOWN_RCV)
+		host_syscall(SYS_shutdown, c->fd, SHUT_RD);
+	if (c->pending_start == c->pending_end)
+		drained(c);
+	else if ((c->guest_shutdown & BOTH) == BOTH)
+		vsock_detach(c);
+}
+
+static int connected(struct vsock_connection *c, const struct virtio_vsock_hdr *header,
+		     const struct virtqueue_chain *chain)
+{
+	switch (le16toh(header->op)) {
+	case VIRTIO_VSOCK_OP_RW:
+		return take_payload(c, chain, le32toh(header->len));
+	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+		vsock_control(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, false);
+		break;
+	case VIRTIO_VSOCK_OP_SHUTDOWN:
+		take_shutdown(c, le32toh(header->flags));
+		break;
+	case VIRTIO_VSOCK_OP_RST:
+		c->guest_shutdown = 0;
+		vsock_detach(c);
+		if (c->pending_start == c->pending_end)
+			vsock_close(c);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static void connecting(struct vsock_connection *c, const struct virtio_vsock_hdr *header)
+{
+	switch (le16toh(header->op)) {
+	case VIRTIO_VSOCK_OP_RESPONSE:
+		vsock_accepted(c);
+		break;
+	case VIRTIO_VSOCK_OP_INVALID:
+		break;
+	case VIRTIO_VSOCK_OP_RST:
+		vsock_close(c);
+		break;
+	default:
+		lose(c);
+		break;
+	}
+}
+
+static void take_credit(struct vsock_connection *c, const struct virtio_vsock_hdr *header)
+{
+	c->guest_alloc = le32toh(header->buf_alloc);
+	c->guest_forwarded = le32toh(header->fwd_cnt);
+	if (c->state == VSOCK_CONNECTED)
+		vsock_make_ready(c);
+}
+
+static int deliver(struct vsock *v, const struct virtio_vsock_hdr *header,
+		   const struct virtqueue_chain *chain)
+{
+	uint32_t guest_port = le32toh(header->src_port), host_port = le32toh(header->dst_port);
+	struct vsock_connection *c;
+
+	if (le64toh(header->src_cid) != v->cid || le64toh(header->dst_cid) != VSOCK_HOST_CID)
+		return 0;
+	if (le16toh(header->type) != VIRTIO_VSOCK_TYPE_STREAM) {
+		refuse(v, header);
+		return 0;
+	}
+	c = vsock_find(v, guest_port, host_port);
+	if (!c) {
+		if (le16toh(header->op) == VIRTIO_VSOCK_OP_REQUEST)
+			c = vsock_connect(v, guest_port, host_port);
+		if (!c) {
+			refuse(v, header);
+			return 0;
+		}
+		take_credit(c, header);
+		vsock_control(c, VIRTIO_VSOCK_OP_RESPONSE, 0, true);
+		return 0;
+	}
+	take_credit(c, header);
+	if (c->state == VSOCK_CONNECTED)
+		return connected(c, header, chain);
+	if (c->state == VSOCK_CONNECTING)
+		connecting(c, header);
+	else if (le16toh(header->op) == VIRTIO_VSOCK_OP_RST)
+		vsock_close(c);
+	return 0;
+}
+
+/* False: this is no packet. */
+static bool take(struct vsock *v, const struct virtqueue_chain *chain)
+{
+	struct virtio_vsock_hdr header;
+	unsigned n;
+
+	if (chain->n_writable || chain->readable_size < HEADER ||
+	    chain->readable_size > HEADER + VSOCK_PACKET_MAX)
+		return false;
+	n = cut(chain->readable, chain->n_readable, 0, HEADER, v->cut);
+	if (copy_pieces(v->cut, n, &header, false))
+		return false;
+	if (le32toh(header.len) > chain->readable_size - HEADER)
+		return false;
+	return deliver(v, &header, chain) == 0;
+}
+
+bool vsock_take_packets(struct vsock *v)
+{
+	struct vhost_vq *vq = &v->vqs[VSOCK_TX];
+	struct virtqueue_chain *chains = v->chains;
+	unsigned packets = 0, good, i;
+	int n = 0;
+
+	if (!vq->active || virtqueue_error(&vq->ring, NULL))
+		return false;
+	virtqueue_disable_kicks(&vq->ring);
+	while (packets < ROUND_PACKETS) {
+		v->stalled = v->replies >= vq->num;
+		if (v->stalled) {
+			n = 0;
+			break;
+		}
+		virtqueue_pool_reset(&v->pool);
+		n = virtqueue_fetch(&vq->ring, chains, BATCH, &v->pool);
+		if (n == 0 && virtqueue_enable_kicks(&vq->ring) == 1) {
+			virtqueue_disable_kicks(&vq->ring);
+			continue;
+		}
+		if (n <= 0)
+			break;
+		for (i = good = 0; i < (unsigned)n && v->replies < vq->num; i++) {
+			chains[i].written = 0;
+			if (take(v, &chains[i]))
+				chains[good++] = chains[i];
+			else
+				vhost_vq_error(vq);
+		}
+		if (i < (unsigned)n)
+			virtqueue_unfetch(&vq->ring, chains + i, (unsigned)n - i);
+		if (good)
+			virtqueue_used(&vq->ring, chains, good);
+		packets += i;
+	}
+	if (n < 0)
+		vhost_vq_error(vq);
+	if (packets)
+		vhost_vq_signal(vq);
+	return n > 0;
+}
+
+/* ---- to the guest ---- */
+
+static uint32_t credit(const struct vsock_connection *c)
+{
+	int64_t room = (int64_t)c->guest_alloc - (uint32_t)(c->sent - c->guest_forwarded);
+
+	return room > 0 ? (uint32_t)room : 0;
+}
+
+/* What the guest is still to be told of the program's end; 0: nothing. */
+static uint32_t end_to_tell(const struct vsock_connection *c)
+{
+	uint32_t flags = c->hung_up ? BOTH : c->ended ? VIRTIO_VSOCK_SHUTDOWN_SEND : 0;
+
+	return flags & ~c->end_sent ? flags : 0;
+}
+
+/* 1: `header` tells the guest of the program's end; 0: there is nothing to tell. */
+static int end_packet(struct vsock_connection *c, struct virtio_vsock_hdr *header)
+{
+	uint32_t flags = end_to_tell(c);
+
+	if (!flags)
+		return 0;
+	c->end_sent |= flags;
+	make_header(c, VIRTIO_VSOCK_OP_SHUTDOWN, flags, 0, header);
+	if (flags == BOTH) {
+		c->state = VSOCK_CLOSING;
+		vsock_set_deadline(c, CLOSE_MS);
+	}
+	return 1;
+}
+
+/*
+ * The next packet of a connection into a chain.  1: `header` is its header, and its payload
+ * is in place already.  0: there is none.  -errno: the chain is bad.
+ */
+static int next_packet(struct vsock_connection *c, const struct virtqueue_chain *chain,
+		       struct virtio_vsock_hdr *header)
+{
+	uint32_t room = (uint32_t)(chain->writable_size - HEADER), size;
+	int readable = 0;
+	unsigned count;
+	long n;
+
+	if (c->state != VSOCK_CONNECTED || (c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_RCV))
+		return 0;
+	if (!c->available && host_syscall(SYS_ioctl, c->fd, FIONREAD, &readable) == 0)
+		c->available = readable > 0 ? (uint32_t)readable : 0;
+	if (!c->available)
+		return end_packet(c, header);
+	size = c->available < room ? c->available : room;
+	if (size > VSOCK_PACKET_MAX)
+		size = VSOCK_PACKET_MAX;
+	if (size > credit(c))
+		size = credit(c);
+	if (!size)
+		return 0;
+	count = cut(chain->writable, chain->n_writable, HEADER, size, c->vsock->cut);
+	n = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
+	if (n == -EFAULT)
+		return -EFAULT;
+	if (n <= 0) {
+		/* There was something, and now there is an error instead. */
+		c->available = 0;
+		if (n == -EAGAIN)
+			return 0;
+		c->ended = c->hung_up = true;
+		return end_packet(c, header);
+	}
+	c->available -= (uint32_t)n;
+	c->sent += (uint32_t)n;
+	make_header(c, VIRTIO_VSOCK_OP_RW, 0, (uint32_t)n, header);
+	return 1;
+}
+
+/* Takes the next packet for the guest, as next_packet() does. */
+static int any_packet(struct vsock *v, const struct virtqueue_chain *chain,
+		      struct virtio_vsock_hdr *header)
+{
+	struct vsock_control *control = v->controls;
+	struct vsock_connection *c;
+	int ret;
+
+	if (control) {
+		*header = control->header;
+		v->controls = control->next;
+		if (!v->controls)
+			v->controls_end = &v->controls;
+		v->replies -= control->reply;
+		free(control);
+		return 1;
+	}
+	while ((c = v->ready)) {
+		v->ready = c->ready_next;
+		if (!v->ready)
+			v->ready_end = &v->ready;
+		c->is_ready = false;
+		ret = next_packet(c, chain, header);
+		if (ret)
+			vsock_make_ready(c); /* at the end: everybody has a turn */
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* 1: the chain holds a packet; 0: there is none; -errno: the chain is bad. */
+static int fill(struct vsock *v, struct virtqueue_chain *chain)
+{
+	struct virtio_vsock_hdr header;
+	unsigned n;
+	int ret;
+
+	if (chain->n_readable || chain->writable_size < HEADER)
+		return -EINVAL;
+	ret = any_packet(v, chain, &header);
+	if (ret <= 0)
+		return ret;
+	n = cut(chain->writable, chain->n_writable, 0, HEADER, v->cut);
+	if (copy_pieces(v->cut, n, &header, true))
+		return -EFAULT;
+	chain->written = (uint32_t)(HEADER + le32toh(header.len));
+	return 1;
+}
+
+bool vsock_send_packets(struct vsock *v)
+{
+	struct vhost_vq *vq = &v->vqs[VSOCK_RX];
+	struct virtqueue_chain *chains = v->chains;
+	unsigned packets = 0, i;
+	int n = 0, ret = 1;
+
+	if (!vq->active || virtqueue_error(&vq->ring, NULL))
+		return false;
+	virtqueue_disable_kicks(&vq->ring);
+	while ((v->controls || v->ready) && packets < ROUND_PACKETS && ret == 1) {
+		virtqueue_pool_reset(&v->pool);
+		n = virtqueue_fetch(&vq->ring, chains, BATCH, &v->pool);
+		if (n == 0 && virtqueue_enable_kicks(&vq->ring) == 1) {
+			virtqueue_disable_kicks(&vq->ring);
+			continue;
+		}
+		if (n <= 0)
+			break;
+		for (i = 0; i < (unsigned)n; i++) {
+			ret = fill(v, &chains[i]);
+			if (ret != 1)
+				break;
+		}
+		if (i < (unsigned)n)
+			virtqueue_unfetch(&vq->ring, chains + i, (unsigned)n - i);
+		if (i)
+			virtqueue_used(&vq->ring, chains, i);
+		packets += i;
+	}
+	if (ret < 0)
+		virtqueue_fail(&vq->ring, ret, "a buffer that no packet can be put in");
+	if (ret < 0 || n < 0)
+		vhost_vq_error(vq);
+	if (packets)
+		vhost_vq_signal(vq);
+	if (v->stalled && v->replies < v->vqs[VSOCK_TX].num)
+		return true;
+	return packets >= ROUND_PACKETS;
+}
