@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -373,12 +374,21 @@ static void listener_event(struct vhost_source *source, uint32_t events)
 		connection_create(v, (int)fd, VSOCK_GREETING);
 }
 
-/* A socket that nobody listens to any more: its owner was killed. */
+/*
+ * A socket that nobody listens to any more: its owner was killed.  Files of any other kind
+ * refuse a connection, too, and are not ours to remove.
+ */
 static bool is_left_over(const struct sockaddr_un *address, socklen_t size)
 {
-	int fd = unix_socket();
-	long ret = fd < 0 ? fd : host_syscall(SYS_connect, fd, address, size);
+	struct stat st;
+	long ret;
+	int fd;
 
+	if (host_syscall(SYS_newfstatat, AT_FDCWD, address->sun_path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISSOCK(st.st_mode))
+		return false;
+	fd = unix_socket();
+	ret = fd < 0 ? fd : host_syscall(SYS_connect, fd, address, size);
 	host_close(fd);
 	return ret == -ECONNREFUSED;
 }

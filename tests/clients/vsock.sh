@@ -102,4 +102,5 @@ check "50 connections from the guest" grep -q '^GUEST ROUNDS 50' guest.txt
 check "a port of the guest where nobody listens" grep -q '^host refused ok' host.out
 check "16 MiB to the guest and back" grep -q '^host echo 16777216 ok' host.out
 check "50 connections to the guest" grep -q '^host rounds 50 ok' host.out
+check "the socket is gone" test ! -e guest.sock
 finish

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -516,6 +517,24 @@ static void test_changes_under_load(void **state)
 	expect(VIRTIO_VSOCK_OP_SHUTDOWN, NULL);
 }
 
+/* A file of another kind where the socket should be is somebody's. */
+static void test_file_in_the_way(void **state)
+{
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/guest", directory);
+	fd = open(path, O_CREAT | O_WRONLY | O_EXCL, 0600);
+	assert_int_equal(write(fd, "mine", 4), 4);
+	close(fd);
+	setup(state);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(st.st_size, 4);
+	unlink(path);
+	teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -526,6 +545,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_under_load, setup, teardown),
+		cmocka_unit_test(test_file_in_the_way),
 	};
 	char command[96];
 	int failed;
