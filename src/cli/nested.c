@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cli/library.h"
-#include "inject/runtime.h"
+#include "core/environment.h"
 
 void nested_leave(char **argv)
 {

@@ -22,8 +22,8 @@
 #include "cli/private.h"
 #include "cli/program.h"
 #include "core/config.h"
+#include "core/environment.h"
 #include "core/instance.h"
-#include "inject/runtime.h"
 #include "tree/tree.h"
 
 #define ERROR_MAX 512

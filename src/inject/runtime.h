@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/environment.h"
+
 #define RUNTIME_VERSION 2
 
 struct runtime {
@@ -95,13 +97,6 @@ struct runtime_host {
 #define RUNTIME_ENTRY "standin_runtime_start"
 typedef const struct runtime *runtime_entry_fn(const struct runtime_host *host);
 
-/*
- * Environment of the client; the private directory holds `config` and `root/`, and
- * OWNERS_DIRECTORY, with a socket named by its pid for each process whose files others
- * may come to have, once there is one.
- */
-#define ENV_DIRECTORY "STANDIN_DIRECTORY"
-#define OWNERS_DIRECTORY "owners"
 
 /* The cookie in the sixth system call argument that exempts a call from the filter. */
 #define SYSCALL_COOKIE 0x7374616e64696eULL
