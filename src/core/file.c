@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +63,8 @@ static void file_init(struct file *f, const struct file_ops *ops, void *priv, in
 	f->dev = 0;
 	f->ino = 0;
 	f->hash_next = NULL;
-	f->peer = -1;
+	f->self = f->peer = -1;
+	f->events = 0;
 	atomic_store(&f->refs, 1);
 }
 
@@ -129,10 +131,26 @@ void file_put(struct file *f)
 	fdtable_remove(f);
 	if (f->ops->release)
 		f->ops->release(f);
+	hostfd_close(f->self);
 	hostfd_close(f->peer);
 	if (trace_enabled)
 		trace_event("release(<%s>)", f->ops->kind);
 	file_free(f);
+}
+
+void file_set_events(struct file *f, short events)
+{
+	static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+	short changed;
+
+	pthread_mutex_lock(&events_lock);
+	changed = f->events ^ events;
+	if (changed & POLLIN)
+		placeholder_set_readable(f->self, f->peer, events & POLLIN);
+	if (changed & POLLOUT)
+		placeholder_set_writable(f->self, f->peer, events & POLLOUT);
+	f->events = events;
+	pthread_mutex_unlock(&events_lock);
 }
 
 int node_add(const char *path, const struct file_ops *ops, void *context, uint32_t rdev)
@@ -235,9 +253,11 @@ int node_open(const char *path, int flags)
 		     ? placeholder_socket(flags, &f->peer)
 		     : with_access_mode(placeholder_memfd(node->ops->kind, flags), flags);
 	result = fd;
+	if (fd >= 0 && node->ops->messages)
+		result = f->self = hostfd_duplicate(fd);
 	if (fd >= 0 && flags & O_NONBLOCK) /* nothing waits, but F_GETFL shows it */
 		host_syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
-	if (fd >= 0 && node->ops->open)
+	if (result >= 0 && node->ops->open)
 		result = node->ops->open(f, node->context);
 	if (result < 0)
 		goto fail;
@@ -251,6 +271,7 @@ int node_open(const char *path, int flags)
 fail:
 	if (fd >= 0)
 		host_close(fd);
+	hostfd_close(f->self);
 	hostfd_close(f->peer);
 	atomic_store(&f->refs, 0);
 	file_free(f);

@@ -22,12 +22,14 @@
 struct file;
 struct ioctl_table;
 struct map_request;
+struct net_port;
 struct trace_line;
 
 struct file_ops {
 	const char *kind; /* "vfio-device": in traces, and in the placeholder's name */
 	const struct ioctl_table *ioctls;
-	bool messages; /* read, written and polled: the placeholder is a socket */
+	bool messages; /* read, written and polled: the placeholder is a socket, and what poll
+			* says of it is file_set_events()'s */
 	/*
 	 * Opens through a node: fills f->priv.  `context` is the node's.  0 or -errno, and
 	 * then release() is not called.
@@ -39,6 +41,12 @@ struct file_ops {
 	ssize_t (*write)(struct file *f, const void *buffer, size_t size, off_t offset);
 	/* NULL: ENODEV.  See core/file.h struct map_request. */
 	int (*mmap)(struct file *f, struct map_request *request);
+	/*
+	 * The Ethernet link that the file leads to (backend/net.h), for an interface that is
+	 * given its descriptor, as vhost-net is a tap's.  The port stays the file's.  0 or
+	 * -errno; NULL: the file has none.
+	 */
+	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
 	/* Appends what `offset` means to a trace line: "bar0+0x1000".  NULL: the number. */
 	void (*trace_offset)(const struct file *f, struct trace_line *t, off_t offset);
 };
@@ -51,7 +59,8 @@ struct file {
 	_Atomic int refs;
 	dev_t dev;         /* identity: the placeholder's inode */
 	ino_t ino;
-	int peer;          /* the other end of a placeholder that is a socket; -1 */
+	int self, peer;    /* both ends of a placeholder that is a socket, private; -1 */
+	short events;      /* what poll says of it, see file_set_events() */
 	struct file *hash_next; /* inode hash, under the fd table's lock */
 };
 
@@ -85,6 +94,13 @@ struct file *file_ref(struct file *f);
 /* `fd`, a new descriptor for the same placeholder inode, is one more of `f`: 0 or -errno. */
 int file_add_descriptor(struct file *f, int fd);
 void file_put(struct file *f);
+
+/*
+ * What poll and epoll say from now on of a file whose ops have `messages`: POLLIN, POLLOUT,
+ * both or 0, which it begins with.  Wakes whoever waits for it.  Any thread, but no signal
+ * handler.
+ */
+void file_set_events(struct file *f, short events);
 
 /* ---- device nodes ---- */
 

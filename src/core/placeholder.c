@@ -3,7 +3,8 @@
  * The memfd costs no memory: nothing is ever written to most of its 16 TiB.
  *
  * A socket is writable while what it has sent takes up little of its buffer.  So the buffer
- * is made as small as can be and one message sent that nobody ever reads.
+ * is made as small as can be and one message sent, which is taken from the other end when
+ * the file shall be writable.  It is readable while a message from the other end waits.
  */
 #include "core/placeholder.h"
 
@@ -15,13 +16,26 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 
+static const char filler[2048];
+
+static long send_message(int fd, size_t size)
+{
+	return host_syscall(SYS_sendto, fd, filler, size, MSG_DONTWAIT, NULL, 0);
+}
+
+static void take_message(int fd)
+{
+	char message[sizeof(filler)];
+
+	host_syscall(SYS_recvfrom, fd, message, sizeof(message), MSG_DONTWAIT, NULL, NULL);
+}
+
 int placeholder_memfd(const char *kind, int flags)
 {
 	char name[64];
 	long fd, result;
 
-	snprintf(name, sizeof(name), PLACEHOLDER_NAME "%s:%d", kind,
-		 (int)host_syscall(SYS_getpid));
+	snprintf(name, sizeof(name), PLACEHOLDER_NAME "%s:%d", kind, (int)host_syscall(SYS_getpid));
 	fd = host_syscall(SYS_memfd_create, name, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return (int)fd;
@@ -35,7 +49,6 @@ int placeholder_memfd(const char *kind, int flags)
 
 int placeholder_socket(int flags, int *ret_peer)
 {
-	static const char filler[2048];
 	int type = SOCK_SEQPACKET, smallest = 0, pair[2];
 	long result;
 
@@ -45,7 +58,7 @@ int placeholder_socket(int flags, int *ret_peer)
 	if (result < 0)
 		return (int)result;
 	host_syscall(SYS_setsockopt, pair[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest));
-	result = host_syscall(SYS_sendto, pair[0], filler, sizeof(filler), MSG_DONTWAIT, NULL, 0);
+	result = send_message(pair[0], sizeof(filler));
 	if (result == sizeof(filler))
 		result = hostfd_adopt(pair[1]);
 	else
@@ -56,4 +69,20 @@ int placeholder_socket(int flags, int *ret_peer)
 	}
 	*ret_peer = (int)result;
 	return pair[0];
+}
+
+void placeholder_set_readable(int self, int peer, bool readable)
+{
+	if (readable)
+		send_message(peer, 1);
+	else
+		take_message(self);
+}
+
+void placeholder_set_writable(int self, int peer, bool writable)
+{
+	if (writable)
+		take_message(peer);
+	else
+		send_message(self, sizeof(filler));
 }

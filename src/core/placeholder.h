@@ -9,6 +9,7 @@
 #ifndef STANDIN_CORE_PLACEHOLDER_H
 #define STANDIN_CORE_PLACEHOLDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PLACEHOLDER_SIZE ((uint64_t)16 << 40)
@@ -23,9 +24,12 @@
 int placeholder_memfd(const char *kind, int flags);
 
 /*
- * One end of a pair of sockets, for files that are polled: readable when something was sent
- * from the other end, *ret_peer (private), and never writable.  Descriptor or -errno.
+ * One end of a pair of sockets, for files that are polled; at first neither readable nor
+ * writable.  *ret_peer is the other end (private).  Descriptor or -errno.
  */
 int placeholder_socket(int flags, int *ret_peer);
+/* `self` is any descriptor of the first end.  To be called on changes only. */
+void placeholder_set_readable(int self, int peer, bool readable);
+void placeholder_set_writable(int self, int peer, bool writable);
 
 #endif

@@ -3,9 +3,11 @@
 #
 # What the client tests share.  A test script sources this, makes its cases with
 # `check NAME COMMAND...` (or ok/fail/skip), and ends with `finish`.  Everything happens
-# in $work, which is removed.  BUILD is the build directory (meson passes it).  With
-# AS_USER=1 the commands run as an ordinary user, uid 65534, without root's groups.
+# in $work, which is removed.  BUILD is the build directory (meson passes it), $tests the one
+# of the scripts.  With AS_USER=1 the commands run as an ordinary user, uid 65534, without
+# root's groups.
 set -u
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 BUILD=$(cd "${BUILD:-build}" && pwd)
 standin=$BUILD/standin
 work=$(mktemp -d)

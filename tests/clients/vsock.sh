@@ -4,52 +4,26 @@
 # Debian's qemu-system-x86_64 with -device vhost-vsock-pci and a Debian kernel in it: the
 # guest's AF_VSOCK sockets meet programs of the host over the Unix sockets of --vsock.
 . "$(dirname "$0")/lib.sh"
-have qemu-system-x86_64 || { echo "SKIP: qemu-system-x86 is not installed"; exit 77; }
 have python3 || { echo "SKIP: python3 is not installed"; exit 77; }
-kernel=$(ls /boot/vmlinuz-*-cloud-amd64 2> /dev/null | sort -V | tail -1)
-if [ -z "$kernel" ] || [ ! -r "$kernel" ] || [ ! -x /bin/busybox ] || ! have cpio; then
-    echo "SKIP: linux-image-cloud-amd64, busybox-static or cpio is not installed"
-    exit 77
-fi
-modules=/lib/modules/${kernel#/boot/vmlinuz-}
-PATH=$PATH:/usr/sbin:/sbin
+. "$tests/guest.sh"
+guest_needs
 gcc -static -O2 -Wno-unused-result -D_GNU_SOURCE -o guest "$SOURCE/vsock_guest.c" ||
     { echo "SKIP: no C compiler for the guest's program"; exit 77; }
 
-mkdir -p initrd/bin initrd/proc initrd/dev initrd/modules
-cp /bin/busybox guest initrd/bin/
-modprobe -S "${modules##*/}" --show-depends vmw_vsock_virtio_transport > depends &&
-    modprobe -S "${modules##*/}" --show-depends virtio_pci >> depends
-n=0
-while read -r word file _; do
-    [ "$word" = insmod ] || continue
-    n=$((n + 1))
-    case $file in
-    *.xz) xz -dc "$file" ;;
-    *.zst) zstd -dcq "$file" ;;
-    *) cat "$file" ;;
-    esac > "initrd/modules/$(printf %02d $n).ko"
-done < depends
-cat > initrd/init << 'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc none /proc; mount -t devtmpfs none /dev
-for m in /modules/*.ko; do insmod $m 2> /dev/null; done
+mkdir -p initrd/bin
+cp guest initrd/bin/
+guest_initrd vmw_vsock_virtio_transport virtio_pci << 'INIT'
 echo "MODULES $(grep -c vsock /proc/modules)"
-/bin/guest listen 5000 &
+guest listen 5000 &
 echo "GUEST READY"
-/bin/guest refused 9999
-/bin/guest echo 9000 16777216
-i=0; while [ $i -lt 50 ] && /bin/guest echo 9000 100 > /tmp.out; do i=$((i+1)); done
+guest refused 9999
+guest echo 9000 16777216
+i=0; while [ $i -lt 50 ] && guest echo 9000 100 > /tmp.out; do i=$((i+1)); done
 echo "GUEST ROUNDS $i"
 echo "GUEST DONE"
 # The host has its turn; it ends with a connection that says so.
-while [ ! -e /stop ] && /bin/guest refused 9001 > /dev/null; do sleep 0.2; done
-poweroff -f
+while [ ! -e /stop ] && guest refused 9001 > /dev/null; do sleep 0.2; done
 INIT
-chmod +x initrd/init
-(cd initrd && find . | cpio -o -H newc 2> /dev/null | gzip -1) > initrd.gz
-chmod 644 initrd.gz
 
 wait_for_host() {
     for _ in $(seq 600); do
@@ -83,13 +57,12 @@ s.settimeout(60)
 s.accept()
 END
     ) &
-    run --vsock "$work/guest.sock" "$@" -- timeout 240 qemu-system-x86_64 -M pc -accel tcg -m 256 \
-        -nodefaults -no-reboot -display none -serial stdio -kernel "$kernel" -initrd initrd.gz \
-        -append "console=ttyS0 quiet" -device vhost-vsock-pci,guest-cid=3 \
+    run --vsock "$work/guest.sock" "$@" -- timeout 240 qemu-system-x86_64 -M pc -m 256 \
+        "${guest[@]}" -device vhost-vsock-pci,guest-cid=3 \
         < /dev/null > guest.out 2>&1
     wait $host
     wait
-    tr -d '\r' < guest.out > guest.txt
+    guest_output < guest.out > guest.txt
 }
 session
 cat guest.txt host.out > all

@@ -2,6 +2,7 @@
 /* core/file.h, core/fdtable.h, core/ioctl.h: identity of descriptors and dispatch by row. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -242,6 +243,47 @@ static void test_faults(void **state)
 	close_fd(fd);
 }
 
+static const struct file_ops message_ops = {
+	.kind = "test-messages",
+	.ioctls = &table,
+	.messages = true,
+};
+
+static short events_of(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT};
+
+	assert_true(poll(&p, 1, 0) >= 0);
+	return p.revents;
+}
+
+static void test_polled(void **state)
+{
+	struct file *f;
+	int fd;
+
+	assert_int_equal(node_add("/dev/messages", &message_ops, NULL, 0), 0);
+	fd = node_open("/dev/messages", O_RDWR);
+	assert_true(fd >= 0);
+	f = file_get(fd);
+	assert_int_equal(events_of(fd), 0);
+	for (int i = 0; i < 3; i++) {
+		file_set_events(f, POLLIN);
+		file_set_events(f, POLLIN);
+		assert_int_equal(events_of(fd), POLLIN);
+		file_set_events(f, POLLIN | POLLOUT);
+		assert_int_equal(events_of(fd), POLLIN | POLLOUT);
+		file_set_events(f, POLLOUT);
+		assert_int_equal(events_of(fd), POLLOUT);
+		file_set_events(f, 0);
+		assert_int_equal(events_of(fd), 0);
+	}
+	file_put(f);
+	fdtable_forget(fd);
+	close(fd);
+	node_clear();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +292,7 @@ int main(void)
 		cmocka_unit_test(test_close_races_with_calls),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_polled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
