@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is the same for all backends: choosing one by the device's keys, fault points,
- * walking the vectors of a request.
+ * What is the same for all backends: choosing one by a device's keys or options, fault
+ * points, walking the vectors of a request.
  */
 #include "backend/backend.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/backend_private.h"
@@ -17,41 +19,68 @@ FAULT_POINTS(backend_points, "backend.read", "backend.write", "backend.flush", "
 #define MEMORY_SIZE     (64u << 20)
 #define MEMORY_SIZE_MAX ((uint64_t)1 << 43) /* what ext4 and tmpfs can have as a sparse file */
 
-int backend_open(struct standin_device *dev, unsigned block_size, struct backend **ret_backend)
+int backend_error(char error[BACKEND_ERROR_MAX], int code, const char *format, ...)
 {
-	const char *path = standin_config_string(dev, "file");
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(error, BACKEND_ERROR_MAX, format, ap);
+	va_end(ap);
+	return code;
+}
+
+int backend_open_options(const struct backend_options *options, unsigned block_size,
+			 struct backend **ret_backend, char error[BACKEND_ERROR_MAX])
+{
+	struct backend_options o = *options;
 	struct backend *b;
-	uint64_t size;
-	bool read_only;
 	int r;
 
-	r = standin_config_bool(dev, "readonly", false, &read_only);
-	if (r < 0)
-		return r;
-	if (path) {
-		if (standin_config_string(dev, "size"))
-			return standin_device_error(dev, -EINVAL,
-						    "size= is for drives without file=");
-		r = file_open(dev, path, block_size, &b);
+	if (o.file) {
+		if (o.size)
+			return backend_error(error, -EINVAL, "size= is for drives without file=");
+		r = file_open(&o, block_size, &b, error);
 	} else {
-		if (standin_config_string(dev, "direct") || standin_config_string(dev, "aio"))
-			return standin_device_error(dev, -EINVAL,
-						    "direct= and aio= are for drives with file=");
-		r = standin_config_number(dev, "size", MEMORY_SIZE, block_size, MEMORY_SIZE_MAX,
-					  &size);
-		if (r < 0)
-			return r;
-		if (size % block_size)
-			return standin_device_error(dev, -EINVAL,
-						    "size %llu is no multiple of the block size %u",
-						    (unsigned long long)size, block_size);
-		r = memory_open(dev, size, &b);
+		if (o.direct || o.aio)
+			return backend_error(error, -EINVAL,
+					     "direct= and aio= are for drives with file=");
+		if (!o.size)
+			o.size = MEMORY_SIZE;
+		if (o.size > MEMORY_SIZE_MAX)
+			return backend_error(error, -EINVAL, "size %llu is too big",
+					     (unsigned long long)o.size);
+		if (o.size % block_size)
+			return backend_error(error, -EINVAL,
+					     "size %llu is no multiple of the block size %u",
+					     (unsigned long long)o.size, block_size);
+		r = memory_open(&o, &b, error);
 	}
 	if (r < 0)
 		return r;
-	b->read_only = read_only;
+	b->read_only = o.read_only;
 	*ret_backend = b;
 	return 0;
+}
+
+int backend_open(struct standin_device *dev, unsigned block_size, struct backend **ret_backend)
+{
+	struct backend_options o = {
+		.file = standin_config_string(dev, "file"),
+		.aio = standin_config_string(dev, "aio"),
+		.name = standin_device_address(dev),
+	};
+	char error[BACKEND_ERROR_MAX];
+	int r;
+
+	r = standin_config_bool(dev, "readonly", false, &o.read_only);
+	if (r == 0)
+		r = standin_config_bool(dev, "direct", false, &o.direct);
+	if (r == 0)
+		r = standin_config_number(dev, "size", 0, block_size, MEMORY_SIZE_MAX, &o.size);
+	if (r < 0)
+		return r;
+	r = backend_open_options(&o, block_size, ret_backend, error);
+	return r < 0 ? standin_device_error(dev, r, "%s", error) : 0;
 }
 
 void backend_close(struct backend *b)

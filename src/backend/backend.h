@@ -6,7 +6,8 @@
  * driver's memory.  backend_submit() answers at once when it can do so without waiting
  * for a disk; otherwise the request completes later on a thread of the backend's.
  *
- * Opened from the device's own keys (BACKEND_KEYS): without file= it is memory.
+ * Opened from a device's own keys (BACKEND_KEYS) or from struct backend_options: without a
+ * file it is memory.
  *
  * Fault points: backend.read, backend.write, backend.flush, backend.discard, backend.zero;
  * backend.uring and backend.threads make starting the one or the other impossible.
@@ -54,10 +55,25 @@ struct backend_request {
 		"aio", "how disk accesses wait: uring, threads or auto (default)"          \
 	}
 
+#define BACKEND_ERROR_MAX 256
+
+/* The same without a device.  What is 0 or NULL means the default. */
+struct backend_options {
+	const char *file;
+	uint64_t size; /* bytes, of a memory drive */
+	bool read_only, direct;
+	const char *aio;
+	const char *name; /* of a memory drive: the processes of a run share those of one name */
+};
+
 /*
- * Opens what the device's keys ask for.  0, or -errno by standin_device_error(): file
- * missing or a directory, size zero or no multiple of `block_size` (a power of two).
+ * Opens what the options ask for; keeps none of their strings.  0, or -errno with one line
+ * in `error`: file missing or a directory, size zero or no multiple of `block_size` (a power
+ * of two).
  */
+int backend_open_options(const struct backend_options *options, unsigned block_size,
+			 struct backend **ret_backend, char error[BACKEND_ERROR_MAX]);
+/* The same from the device's keys; the reason goes to standin_device_error(). */
 int backend_open(struct standin_device *dev, unsigned block_size, struct backend **ret_backend);
 /* Waits for queued requests. */
 void backend_close(struct backend *b);

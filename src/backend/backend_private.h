@@ -24,15 +24,20 @@ struct backend {
 	bool read_only;
 };
 
-int memory_open(struct standin_device *dev, uint64_t size, struct backend **ret_backend);
+/* Opening: 0, or -errno with one line in `error`. */
+int memory_open(const struct backend_options *options, struct backend **ret_backend,
+		char error[BACKEND_ERROR_MAX]);
+int file_open(const struct backend_options *options, unsigned block_size,
+	      struct backend **ret_backend, char error[BACKEND_ERROR_MAX]);
+/* Writes the reason to `error` and returns `code`. */
+int backend_error(char error[BACKEND_ERROR_MAX], int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /*
  * A backend over private descriptors, which it takes over on success.  direct_fd is the
- * same file with O_DIRECT, or -1.  aio is one of the key's values; NULL: everything is done
- * in the calling thread.  0 or -ENOMEM.
+ * same file with O_DIRECT, or -1.  aio is one of the key's values, and stays; NULL:
+ * everything is done in the calling thread.  0 or -ENOMEM.
  */
 int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct backend **ret_backend);
-int file_open(struct standin_device *dev, const char *path, unsigned block_size,
-	      struct backend **ret_backend);
 
 /* Drops `bytes` from the front of r's range and vectors. */
 void backend_advance(struct backend_request *r, size_t bytes);

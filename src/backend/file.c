@@ -262,13 +262,13 @@ static const struct backend_ops file_ops = {
 };
 
 /* 0 with the size in bytes, or what is wrong with the file. */
-static int file_size(struct standin_device *dev, int fd, const char *path, uint64_t *ret_size)
+static int file_size(int fd, const char *path, uint64_t *ret_size, char *error)
 {
 	struct stat st;
 	int r = host_fstat(fd, &st);
 
 	if (r < 0)
-		return standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+		return backend_error(error, r, "%s: %s", path, strerror(-r));
 	if (S_ISREG(st.st_mode)) {
 		*ret_size = (uint64_t)st.st_size;
 		return 0;
@@ -276,12 +276,12 @@ static int file_size(struct standin_device *dev, int fd, const char *path, uint6
 	if (S_ISBLK(st.st_mode)) {
 		r = (int)host_syscall(SYS_ioctl, fd, BLKGETSIZE64, ret_size);
 		if (r < 0)
-			return standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+			return backend_error(error, r, "%s: %s", path, strerror(-r));
 		return 0;
 	}
 	if (S_ISDIR(st.st_mode))
-		return standin_device_error(dev, -EISDIR, "%s is a directory", path);
-	return standin_device_error(dev, -EINVAL, "%s is neither a file nor a block device", path);
+		return backend_error(error, -EISDIR, "%s is a directory", path);
+	return backend_error(error, -EINVAL, "%s is neither a file nor a block device", path);
 }
 
 int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct backend **ret_backend)
@@ -309,63 +309,67 @@ int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct back
 }
 
 /* A private descriptor of the file that is fit to be a drive, or what is wrong with it. */
-static int open_checked(struct standin_device *dev, const char *path, int flags,
-			unsigned block_size, uint64_t *ret_size)
+static int open_checked(const char *path, int flags, unsigned block_size, uint64_t *ret_size,
+			char *error)
 {
 	int fd, r;
 
 	fd = hostfd_adopt(host_open(path, flags, 0));
 	if (fd == -EISDIR)
-		return standin_device_error(dev, fd, "%s is a directory", path);
+		return backend_error(error, fd, "%s is a directory", path);
 	if (fd < 0)
-		return standin_device_error(dev, fd, "%s: %s", path, strerror(-fd));
-	r = file_size(dev, fd, path, ret_size);
+		return backend_error(error, fd, "%s: %s", path, strerror(-fd));
+	r = file_size(fd, path, ret_size, error);
 	if (r == 0 && *ret_size == 0)
-		r = standin_device_error(dev, -EINVAL, "%s is empty", path);
+		r = backend_error(error, -EINVAL, "%s is empty", path);
 	if (r == 0 && *ret_size % block_size)
-		r = standin_device_error(dev, -EINVAL,
-					 "%s: its size %llu is no multiple of the block size %u",
-					 path, (unsigned long long)*ret_size, block_size);
+		r = backend_error(error, -EINVAL,
+				  "%s: its size %llu is no multiple of the block size %u", path,
+				  (unsigned long long)*ret_size, block_size);
 	if (r == 0)
 		return fd;
 	hostfd_close(fd);
 	return r;
 }
 
-int file_open(struct standin_device *dev, const char *path, unsigned block_size,
-	      struct backend **ret_backend)
+/* The key's value as a string that stays, or NULL. */
+static const char *aio_by_name(const char *name)
 {
-	const char *aio = standin_config_string(dev, "aio");
-	bool read_only, direct;
-	int r, flags, fd, direct_fd = -1;
+	static const char *const names[] = {"auto", "uring", "threads"};
+
+	if (!name)
+		return names[0];
+	for (unsigned i = 0; i < 3; i++)
+		if (strcmp(name, names[i]) == 0)
+			return names[i];
+	return NULL;
+}
+
+int file_open(const struct backend_options *options, unsigned block_size,
+	      struct backend **ret_backend, char error[BACKEND_ERROR_MAX])
+{
+	const char *path = options->file, *aio = aio_by_name(options->aio);
+	int r = 0, flags, fd, direct_fd = -1;
 	uint64_t size;
 
-	r = standin_config_bool(dev, "readonly", false, &read_only);
-	if (r < 0)
-		return r;
-	r = standin_config_bool(dev, "direct", false, &direct);
-	if (r < 0)
-		return r;
 	if (!aio)
-		aio = "auto";
-	if (strcmp(aio, "auto") != 0 && strcmp(aio, "uring") != 0 && strcmp(aio, "threads") != 0)
-		return standin_device_error(dev, -EINVAL, "aio=%s: uring, threads or auto", aio);
-
-	flags = (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	fd = open_checked(dev, path, flags, block_size, &size);
+		return backend_error(error, -EINVAL, "aio=%s: uring, threads or auto",
+				     options->aio);
+	flags = (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	fd = open_checked(path, flags, block_size, &size, error);
 	if (fd < 0)
 		return fd;
-	if (direct) {
+	if (options->direct) {
 		r = direct_fd = hostfd_adopt(host_open(path, flags | O_DIRECT, 0));
 		if (r < 0)
-			standin_device_error(dev, r, "%s can't be opened with O_DIRECT: %s", path,
-					     strerror(-r));
+			backend_error(error, r, "%s can't be opened with O_DIRECT: %s", path,
+				      strerror(-r));
 	}
-	if (r == 0 || direct_fd >= 0) {
+	if (r >= 0) {
 		r = file_wrap(fd, direct_fd, size, aio, ret_backend);
 		if (r == 0)
 			return 0;
-		standin_device_error(dev, r, "%s: %s", path, strerror(-r));
+		backend_error(error, r, "%s: %s", path, strerror(-r));
 	}
 	hostfd_close(direct_fd);
 	hostfd_close(fd);

@@ -3,7 +3,7 @@
  * A drive in memory: a sparse file that needs no disk.
  *
  * Under `standin run` it is in the instance's private directory and named after the
- * device, so that all processes of the run, one after another or at once, see one drive.
+ * drive, so that all processes of the run, one after another or at once, see one drive.
  * Elsewhere it is a memfd and ends with the process.  It is read and written, not mapped:
  * so a block that was never written takes no memory when it is read, and memory that runs
  * out is an error and not a signal.
@@ -21,16 +21,15 @@
 #include "core/syscall.h"
 
 /* A private descriptor of a file of `size` bytes, or -errno. */
-static int memory_file(struct standin_device *dev, uint64_t size)
+static int memory_file(const char *name, uint64_t size)
 {
-	const char *directory = instance ? instance->config->directory : NULL;
+	const char *directory = name && instance ? instance->config->directory : NULL;
 	char path[4096];
 	struct stat st;
 	int fd, r;
 
 	if (directory) {
-		r = snprintf(path, sizeof(path), "%s/drive-%s", directory,
-			     standin_device_address(dev));
+		r = snprintf(path, sizeof(path), "%s/drive-%s", directory, name);
 		if (r < 0 || (size_t)r >= sizeof(path))
 			return -ENAMETOOLONG;
 		fd = host_open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -50,16 +49,17 @@ static int memory_file(struct standin_device *dev, uint64_t size)
 	return fd;
 }
 
-int memory_open(struct standin_device *dev, uint64_t size, struct backend **ret_backend)
+int memory_open(const struct backend_options *options, struct backend **ret_backend,
+		char error[BACKEND_ERROR_MAX])
 {
-	int fd = memory_file(dev, size), r = fd;
+	int fd = memory_file(options->name, options->size), r = fd;
 
 	if (fd >= 0) {
-		r = file_wrap(fd, -1, size, NULL, ret_backend);
+		r = file_wrap(fd, -1, options->size, NULL, ret_backend);
 		if (r == 0)
 			return 0;
 		hostfd_close(fd);
 	}
-	return standin_device_error(dev, r, "no memory drive of %llu bytes: %s",
-				    (unsigned long long)size, strerror(-r));
+	return backend_error(error, r, "no memory drive of %llu bytes: %s",
+			     (unsigned long long)options->size, strerror(-r));
 }
