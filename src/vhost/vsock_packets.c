@@ -21,8 +21,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "core/iovec.h"
 #include "core/syscall.h"
-#include "core/user.h"
 #include "vhost/vsock.h"
 
 #define HEADER        sizeof(struct virtio_vsock_hdr)
@@ -30,45 +30,6 @@
 #define CLOSE_MS      8000u /* VSOCK_CLOSE_TIMEOUT */
 #define BOTH          (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 #define BATCH         32u
-
-/* ---- pieces of memory ---- */
-
-/* [skip, skip+size) of what `from` describes, as iovecs at `to`; returns how many. */
-static unsigned cut(const struct iovec *from, unsigned n, uint64_t skip, uint64_t size,
-		    struct iovec *to)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < n && size; i++) {
-		uint64_t length = from[i].iov_len;
-
-		if (skip >= length) {
-			skip -= length;
-			continue;
-		}
-		length -= skip;
-		if (length > size)
-			length = size;
-		to[count++] = (struct iovec){(char *)from[i].iov_base + skip, length};
-		size -= length;
-		skip = 0;
-	}
-	return count;
-}
-
-static int copy_pieces(const struct iovec *pieces, unsigned n, void *memory, bool to_pieces)
-{
-	char *at = memory;
-
-	for (unsigned i = 0; i < n; at += pieces[i++].iov_len) {
-		void *piece = pieces[i].iov_base;
-
-		if (to_pieces ? copy_guarded(piece, at, pieces[i].iov_len)
-			      : copy_guarded(at, piece, pieces[i].iov_len))
-			return -EFAULT;
-	}
-	return 0;
-}
 
 /* ---- packets without payload ---- */
 
@@ -207,7 +168,7 @@ static int keep(struct vsock_connection *c, const struct iovec *pieces, unsigned
 		c->pending_end -= c->pending_start;
 		c->pending_start = 0;
 	}
-	if (copy_pieces(pieces, n, c->pending + c->pending_end, false))
+	if (iovec_read(pieces, n, 0, c->pending + c->pending_end, size))
 		return -EFAULT;
 	c->pending_end += size;
 	return 0;
@@ -233,7 +194,7 @@ static int take_payload(struct vsock_connection *c, const struct virtqueue_chain
 		lose(c);
 		return 0;
 	}
-	count = cut(chain->readable, chain->n_readable, HEADER, size, pieces);
+	count = iovec_cut(chain->readable, chain->n_readable, HEADER, size, pieces);
 	if (!kept && size) {
 		n = send_pieces(c->fd, pieces, count);
 		if (n == -EFAULT)
@@ -248,7 +209,8 @@ static int take_payload(struct vsock_connection *c, const struct virtqueue_chain
 		c->forwarded += gone;
 	}
 	if (gone < size) {
-		count = cut(chain->readable, chain->n_readable, HEADER + gone, size - gone, pieces);
+		count = iovec_cut(chain->readable, chain->n_readable, HEADER + gone, size - gone,
+				  pieces);
 		ret = keep(c, pieces, count, size - gone);
 		if (ret == -EFAULT)
 			return ret;
@@ -359,13 +321,11 @@ static int deliver(struct vsock *v, const struct virtio_vsock_hdr *header,
 static bool take(struct vsock *v, const struct virtqueue_chain *chain)
 {
 	struct virtio_vsock_hdr header;
-	unsigned n;
 
 	if (chain->n_writable || chain->readable_size < HEADER ||
 	    chain->readable_size > HEADER + VSOCK_PACKET_MAX)
 		return false;
-	n = cut(chain->readable, chain->n_readable, 0, HEADER, v->cut);
-	if (copy_pieces(v->cut, n, &header, false))
+	if (iovec_read(chain->readable, chain->n_readable, 0, &header, HEADER))
 		return false;
 	if (le32toh(header.len) > chain->readable_size - HEADER)
 		return false;
@@ -474,7 +434,7 @@ static int next_packet(struct vsock_connection *c, const struct virtqueue_chain 
 		size = credit(c);
 	if (!size)
 		return 0;
-	count = cut(chain->writable, chain->n_writable, HEADER, size, c->vsock->cut);
+	count = iovec_cut(chain->writable, chain->n_writable, HEADER, size, c->vsock->cut);
 	n = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
 	if (n == -EFAULT)
 		return -EFAULT;
@@ -527,7 +487,6 @@ static int any_packet(struct vsock *v, const struct virtqueue_chain *chain,
 static int fill(struct vsock *v, struct virtqueue_chain *chain)
 {
 	struct virtio_vsock_hdr header;
-	unsigned n;
 	int ret;
 
 	if (chain->n_readable || chain->writable_size < HEADER)
@@ -535,8 +494,7 @@ static int fill(struct vsock *v, struct virtqueue_chain *chain)
 	ret = any_packet(v, chain, &header);
 	if (ret <= 0)
 		return ret;
-	n = cut(chain->writable, chain->n_writable, 0, HEADER, v->cut);
-	if (copy_pieces(v->cut, n, &header, true))
+	if (iovec_write(chain->writable, chain->n_writable, 0, &header, HEADER))
 		return -EFAULT;
 	chain->written = (uint32_t)(HEADER + le32toh(header.len));
 	return 1;
