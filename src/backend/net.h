@@ -16,7 +16,7 @@
  * Offloads.  A packet has a struct virtio_net_hdr beside its bytes.  A sender may leave
  * checksums and segmentation to the port, which does them itself where the other side
  * can't (as the kernel does for a tap).  A receiver says with net_set_offloads() what it
- * takes; without, it gets whole checksums and frames of at most the link's MTU.
+ * takes; without, it gets whole checksums, and segments.
  *
  * Threads.  One thread at a time per queue and direction; the two directions and different
  * queues may be used by different threads.  Nothing blocks.  Not for signal handlers.
@@ -73,9 +73,13 @@ void net_close(struct net_port *port);
 
 /*
  * Who to tell that packets have arrived where there were none, or that a port that had no
- * room to send has some again.  Called on any thread, also the one that is in net_send(),
- * at least once per such change, perhaps for nothing.  NULL: nobody.  After it returns
- * the previous one isn't running any more.
+ * room to send has some again.  Called on any thread, also the one that is in net_send() or
+ * net_consume(), at least once per such change, perhaps for nothing.  NULL: nobody.
+ *
+ * What is there when this is called is not told: look after it.  Who has then seen
+ * net_peek() return 0, or net_send() take fewer than it was given, may sleep.  After it
+ * returns the previous function isn't running any more: so `ready` must not wait for a lock
+ * that is held here.
  */
 void net_set_ready(struct net_port *port, unsigned queue, void (*ready)(void *arg), void *arg);
 /*
@@ -101,7 +105,10 @@ void net_consume(struct net_port *port, unsigned queue, unsigned n);
 
 /* What the receiver of all queues takes from now on; -EINVAL: unknown bits. */
 int net_set_offloads(struct net_port *port, net_offloads offloads);
-/* Bytes of the largest frame that arrives without offloads, Ethernet header not counted. */
+/*
+ * What the link's stations agree on if nobody says otherwise: bytes, Ethernet header not
+ * counted.  Longer frames, to NET_FRAME_MAX, are carried too.
+ */
 unsigned net_mtu(const struct net_port *port);
 void net_stats(const struct net_port *port, struct net_stats *ret_stats);
 
