@@ -143,7 +143,7 @@ static int absolute(char **path)
 	return 0;
 }
 
-/* A key that is called "file" holds a path. */
+/* A key that is called "file" holds a path, and so does the lunN of a vhost-scsi. */
 static int absolute_paths(struct config *c)
 {
 	int result = absolute(&c->trace_file);
@@ -157,9 +157,13 @@ static int absolute_paths(struct config *c)
 	}
 
 	for (size_t d = 0; d < c->n_devices; d++)
-		for (size_t k = 0; k < c->devices[d].n_keys && result == 0; k++)
-			if (strcmp(c->devices[d].keys[k].name, "file") == 0)
-				result = absolute(&c->devices[d].keys[k].value);
+		for (size_t k = 0; k < c->devices[d].keys.n && result == 0; k++)
+			if (strcmp(c->devices[d].keys.key[k].name, "file") == 0)
+				result = absolute(&c->devices[d].keys.key[k].value);
+	for (size_t p = 0; p < c->n_vhost_scsi; p++)
+		for (size_t k = 0; k < c->vhost_scsi[p].keys.n && result == 0; k++)
+			if (!strchr(c->vhost_scsi[p].keys.key[k].name, '.'))
+				result = absolute(&c->vhost_scsi[p].keys.key[k].value);
 	return result;
 }
 
@@ -188,8 +192,8 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"device", required_argument, NULL, 'd'}, {"config", required_argument, NULL, 'c'},
 		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
-		{"vsock", required_argument, NULL, 'v'},  {"help", no_argument, NULL, 'h'},
-		{0},
+		{"vsock", required_argument, NULL, 'v'},  {"vhost-scsi", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},         {0},
 	};
 	int option, result = 0;
 
@@ -219,6 +223,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 'v':
 			result = directive(c, "vsock", optarg);
+			break;
+		case 'S':
+			result = directive(c, "vhost-scsi", optarg);
 			break;
 		case 'h':
 			result = help_print("run");

@@ -63,7 +63,9 @@ static int build_tree(const char *root, const char *text)
 		config_finish(c);
 		free(c);
 	} else {
-		result = tree_create(root, instance, error, sizeof(error));
+		result = instance_check(error, sizeof(error));
+		if (result == 0)
+			result = tree_create(root, instance, error, sizeof(error));
 		instance_stop();
 	}
 	if (result < 0) {

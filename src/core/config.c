@@ -45,11 +45,7 @@ void config_init(struct config *c)
 static void device_config_finish(struct device_config *d)
 {
 	free(d->model);
-	for (size_t i = 0; i < d->n_keys; i++) {
-		free(d->keys[i].name);
-		free(d->keys[i].value);
-	}
-	free(d->keys);
+	keys_finish(&d->keys);
 }
 
 void config_finish(struct config *c)
@@ -57,6 +53,9 @@ void config_finish(struct config *c)
 	for (size_t i = 0; i < c->n_devices; i++)
 		device_config_finish(&c->devices[i]);
 	free(c->devices);
+	for (size_t i = 0; i < c->n_vhost_scsi; i++)
+		vhost_scsi_config_finish(&c->vhost_scsi[i]);
+	free(c->vhost_scsi);
 	for (size_t i = 0; i < c->n_faults; i++)
 		free(c->faults[i]);
 	free(c->faults);
@@ -118,25 +117,6 @@ bool pci_address_equal(const struct pci_address *a, const struct pci_address *b)
 
 /* ---- device NAME,key=value,... ---- */
 
-/* Cuts the next comma-separated item off *text in place; ",," stands for a comma. */
-static char *next_item(char **text)
-{
-	char *item = *text, *to = item, *from = item;
-
-	if (!item)
-		return NULL;
-	while (*from) {
-		if (*from == ',' && from[1] != ',')
-			break;
-		if (*from == ',')
-			from++;
-		*to++ = *from++;
-	}
-	*text = *from ? from + 1 : NULL;
-	*to = '\0';
-	return item;
-}
-
 int config_parse_bool(const char *text, bool *ret_value)
 {
 	static const char *const words[] = {"off", "on", "no", "yes", "false", "true", "0", "1"};
@@ -152,8 +132,6 @@ int config_parse_bool(const char *text, bool *ret_value)
 
 static int add_key(struct device_config *d, const char *name, const char *value, char *error)
 {
-	struct config_key *more;
-
 	if (strcmp(name, "addr") == 0) {
 		if (pci_address_parse(value, &d->address) < 0)
 			return fail(error, "device %s: '%s' is no PCI address (01:00.0)", d->model,
@@ -166,17 +144,14 @@ static int add_key(struct device_config *d, const char *name, const char *value,
 			return fail(error, "device %s: mmap is on or off, not '%s'", d->model, value);
 		return 0;
 	}
-	for (size_t i = 0; i < d->n_keys; i++)
-		if (strcmp(d->keys[i].name, name) == 0)
-			return fail(error, "device %s: key '%s' is given twice", d->model, name);
-	more = reallocarray(d->keys, d->n_keys + 1, sizeof(*more));
-	if (!more)
+	switch (keys_add(&d->keys, name, value)) {
+	case 0:
+		return 0;
+	case -EEXIST:
+		return fail(error, "device %s: key '%s' is given twice", d->model, name);
+	default:
 		return out_of_memory(error);
-	d->keys = more;
-	more = &d->keys[d->n_keys++];
-	more->name = strdup(name);
-	more->value = strdup(value);
-	return more->name && more->value ? 0 : out_of_memory(error);
+	}
 }
 
 static int parse_device(struct device_config *d, char *text, char *error)
@@ -184,14 +159,14 @@ static int parse_device(struct device_config *d, char *text, char *error)
 	char *item, *value, *rest = text;
 	int result = 0;
 
-	item = next_item(&rest);
+	item = keys_next_item(&rest);
 	if (!item || !*item || strchr(item, '='))
 		return fail(error, "device: the model's name comes first (nvme,addr=01:00.0)");
 	d->mmap = true;
 	d->model = strdup(item);
 	if (!d->model)
 		return out_of_memory(error);
-	while (result == 0 && (item = next_item(&rest))) {
+	while (result == 0 && (item = keys_next_item(&rest))) {
 		value = strchr(item, '=');
 		if (!value || value == item)
 			return fail(error, "device %s: '%s' is not key=value", d->model, item);
@@ -222,6 +197,95 @@ int config_device(struct config *c, const char *spec, char error[CONFIG_ERROR_MA
 	}
 	device_config_finish(&device);
 	return result;
+}
+
+/* ---- vhost-scsi wwpn=...,lun0=... ---- */
+
+void vhost_scsi_config_finish(struct vhost_scsi_config *p)
+{
+	free(p->wwpn);
+	keys_finish(&p->keys);
+	*p = (struct vhost_scsi_config){0};
+}
+
+static bool is_wwpn(const char *text)
+{
+	return strncmp(text, "naa.", 4) == 0 && strlen(text) == 20 &&
+	       strspn(text + 4, "0123456789abcdefABCDEF") == 16;
+}
+
+static int add_vhost_scsi_key(struct vhost_scsi_config *p, const char *name, const char *value,
+			      char *error)
+{
+	char *end;
+
+	if (strcmp(name, "wwpn") == 0 && !p->wwpn) {
+		if (!is_wwpn(value))
+			return fail(error, "vhost-scsi: '%s' is no WWPN (naa.5001405000000001)",
+				    value);
+		p->wwpn = strdup(value);
+		return p->wwpn ? 0 : out_of_memory(error);
+	}
+	if (strcmp(name, "tpgt") == 0) {
+		p->tpgt = (unsigned)strtoul(value, &end, 10);
+		return isdigit((unsigned char)*value) && !*end && p->tpgt < 256
+			       ? 0
+			       : fail(error, "vhost-scsi: tpgt is 0 to 255, not '%s'", value);
+	}
+	switch (strcmp(name, "wwpn") == 0 ? -EEXIST : keys_add(&p->keys, name, value)) {
+	case 0:
+		return 0;
+	case -EEXIST:
+		return fail(error, "vhost-scsi: key '%s' is given twice", name);
+	default:
+		return out_of_memory(error);
+	}
+}
+
+int config_vhost_scsi(struct vhost_scsi_config *ret, const char *spec, char error[CONFIG_ERROR_MAX])
+{
+	char *text = strdup(spec), *item, *value, *rest = text;
+	int result = 0;
+
+	*ret = (struct vhost_scsi_config){0};
+	if (!text)
+		return out_of_memory(error);
+	while (result == 0 && (item = keys_next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value || value == item) {
+			result = fail(error, "vhost-scsi: '%s' is not key=value", item);
+			break;
+		}
+		*value++ = '\0';
+		result = add_vhost_scsi_key(ret, item, value, error);
+	}
+	free(text);
+	if (result == 0 && !ret->wwpn)
+		result = fail(error, "vhost-scsi: wwpn= is needed (wwpn=naa.5001405000000001)");
+	return result;
+}
+
+static int add_vhost_scsi(struct config *c, const char *spec, char *error)
+{
+	struct vhost_scsi_config *more, p;
+	int result = config_vhost_scsi(&p, spec, error);
+
+	for (size_t i = 0; i < c->n_vhost_scsi && result == 0; i++)
+		if (strcmp(c->vhost_scsi[i].wwpn, p.wwpn) == 0 && c->vhost_scsi[i].tpgt == p.tpgt)
+			result = fail(error, "vhost-scsi: %s,tpgt=%u is given twice", p.wwpn,
+				      p.tpgt);
+	more = result == 0
+		       ? reallocarray(c->vhost_scsi, c->n_vhost_scsi + 1, sizeof(*more))
+		       : NULL;
+	if (result == 0 && !more)
+		result = out_of_memory(error);
+	if (result < 0) {
+		vhost_scsi_config_finish(&p);
+		return result;
+	}
+	c->vhost_scsi = more;
+	more[c->n_vhost_scsi++] = p;
+	return 0;
 }
 
 /* ---- the other directives ---- */
@@ -319,6 +383,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = set(c, rest, error);
 	} else if (strcmp(word, "vsock") == 0) {
 		result = replace_string(&c->vsock_path, rest, error);
+	} else if (strcmp(word, "vhost-scsi") == 0) {
+		result = add_vhost_scsi(c, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
 		result = replace_string(&c->directory, rest, error);
 	} else {
@@ -377,14 +443,14 @@ static int assign_address(struct config *c, size_t index, char *error)
 
 static int check_keys(const struct device_config *d, const struct standin_model *model, char *error)
 {
-	for (size_t i = 0; i < d->n_keys; i++) {
+	for (size_t i = 0; i < d->keys.n; i++) {
 		const struct standin_key *key = model->keys;
 
-		while (key && key->name && strcmp(key->name, d->keys[i].name) != 0)
+		while (key && key->name && strcmp(key->name, d->keys.key[i].name) != 0)
 			key++;
 		if (!key || !key->name)
 			return fail(error, "device %s: no key is named '%s'", d->model,
-			            d->keys[i].name);
+			            d->keys.key[i].name);
 	}
 	return 0;
 }
@@ -432,15 +498,6 @@ int config_complete(struct config *c, char error[CONFIG_ERROR_MAX])
 
 /* ---- back to text ---- */
 
-static void print_value(FILE *out, const char *value)
-{
-	for (; *value; value++) {
-		if (*value == ',')
-			fputc(',', out);
-		fputc(*value, out);
-	}
-}
-
 char *config_format(const struct config *c)
 {
 	char *text = NULL, address[PCI_ADDRESS_MAX];
@@ -459,10 +516,14 @@ char *config_format(const struct config *c)
 		}
 		if (!d->mmap)
 			fputs(",mmap=off", out);
-		for (size_t k = 0; k < d->n_keys; k++) {
-			fprintf(out, ",%s=", d->keys[k].name);
-			print_value(out, d->keys[k].value);
-		}
+		keys_print(out, &d->keys);
+		fputc('\n', out);
+	}
+	for (size_t i = 0; i < c->n_vhost_scsi; i++) {
+		const struct vhost_scsi_config *p = &c->vhost_scsi[i];
+
+		fprintf(out, "vhost-scsi wwpn=%s,tpgt=%u", p->wwpn, p->tpgt);
+		keys_print(out, &p->keys);
 		fputc('\n', out);
 	}
 	for (size_t i = 0; i < c->n_faults; i++)

@@ -11,6 +11,7 @@
  *	log debug
  *	set vfio.dma_entry_limit=65535
  *	vsock guest.sock
+ *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -23,13 +24,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/keys.h"
+
 struct pci_address {
 	uint16_t domain;
 	uint8_t bus, slot, function;
-};
-
-struct config_key {
-	char *name, *value;
 };
 
 struct device_config {
@@ -37,8 +36,17 @@ struct device_config {
 	struct pci_address address; /* given by addr=, else the next free slot from 01:00.0 on */
 	bool address_given;
 	bool mmap;                  /* mmap=off withdraws VFIO_REGION_INFO_FLAG_MMAP */
-	struct config_key *keys;    /* the model's own; addr and mmap are not among them */
-	size_t n_keys;
+	struct config_keys keys;    /* the model's own; addr and mmap are not among them */
+};
+
+/*
+ * A target port of /dev/vhost-scsi, as configfs makes them for the kernel's: a portal group of
+ * a WWPN, with logical units (vhost/scsi_port.h has their keys).
+ */
+struct vhost_scsi_config {
+	char *wwpn;              /* "naa.5001405..." */
+	unsigned tpgt;           /* the target number that the guest sees, 0 to 255 */
+	struct config_keys keys; /* lun0=FILE, lun0.readonly=on, ... */
 };
 
 /* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
@@ -52,6 +60,8 @@ struct config {
 	size_t n_devices;
 	char **faults;
 	size_t n_faults;
+	struct vhost_scsi_config *vhost_scsi;
+	size_t n_vhost_scsi;
 	bool trace;
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;
@@ -70,6 +80,9 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 int config_text(struct config *c, const char *text, char error[CONFIG_ERROR_MAX]);
 /* The value of `device`'s argument: nvme,addr=01:00.0,... */
 int config_device(struct config *c, const char *spec, char error[CONFIG_ERROR_MAX]);
+/* wwpn=...,lun0=...: into `*ret`, which the caller finishes. */
+int config_vhost_scsi(struct vhost_scsi_config *ret, const char *spec, char error[CONFIG_ERROR_MAX]);
+void vhost_scsi_config_finish(struct vhost_scsi_config *p);
 /*
  * After the last directive: supplies the default device, assigns addresses, refuses
  * addresses taken twice, unknown models and unknown keys.

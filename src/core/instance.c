@@ -132,6 +132,16 @@ int instance_start(struct config *config, char *error, size_t error_size)
 	return result;
 }
 
+int instance_check(char *error, size_t error_size)
+{
+	int result = 0;
+
+	for (const struct interface *i = interfaces; i && result == 0; i = i->next)
+		if (i->check)
+			result = i->check(instance, error, error_size);
+	return result;
+}
+
 void instance_stop(void)
 {
 	struct instance *i = instance;

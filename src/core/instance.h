@@ -26,6 +26,8 @@ extern struct instance *instance; /* NULL: none runs */
 struct interface {
 	const char *name;
 	int (*start)(struct instance *i); /* adds nodes */
+	/* Whether what is configured is there; 0, or -errno with one line in `error`. */
+	int (*check)(struct instance *i, char *error, size_t error_size);
 	void (*stop)(struct instance *i); /* every file is closed already */
 	const struct ioctl_table *const *tables; /* of all its file kinds, ends with NULL */
 	const struct interface *next;
@@ -41,6 +43,8 @@ void interface_register(struct interface *interface);
 /* Takes over `config` (completed) on success.  0 or -errno, with one line in `error`. */
 int instance_start(struct config *config, char *error, size_t error_size);
 void instance_stop(void);
+/* Asks all interfaces: for who starts an instance to see whether another process can. */
+int instance_check(char *error, size_t error_size);
 /* The child of a fork has none of the parent's files or threads. */
 void instance_forked(void);
 

@@ -2,9 +2,8 @@
 /*
  * Groups: /dev/vfio/N, one for each device, open once at a time.
  *
- * "Once" reaches across the processes of one `standin run`: an open group holds a lock on
- * a file in the run's private directory, which the kernel drops when the process ends,
- * however it ends.  (Kernel: drivers/vfio/group.c, and vfio_pci_core_match() for names.)
+ * "Once" reaches across the processes of one `standin run`: see core/claim.h.  (Kernel:
+ * drivers/vfio/group.c, and vfio_pci_core_match() for names.)
  */
 #include <ctype.h>
 #include <errno.h>
@@ -13,10 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/config.h"
+#include "core/claim.h"
 #include "core/hostfd.h"
-#include "core/instance.h"
-#include "core/syscall.h"
 #include "core/user.h"
 #include "vfio/vfio.h"
 
@@ -52,54 +49,16 @@ void vfio_group_destroy(struct vfio_group *group)
 	free(group);
 }
 
-/* Keeps other processes out: 0 with *ret_claim a descriptor or -1, or -EBUSY. */
-static int claim(unsigned number, int *ret_claim)
-{
-	const char *directory = instance ? instance->config->directory : NULL;
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	char path[1024];
-	int fd, ret;
-
-	*ret_claim = -1;
-	if (!directory)
-		return 0;
-	if ((size_t)snprintf(path, sizeof(path), "%s/vfio-group-%u.lock", directory, number) >=
-	    sizeof(path))
-		return -ENAMETOOLONG;
-	fd = host_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return fd;
-	fd = hostfd_adopt(fd);
-	if (fd < 0)
-		return fd;
-	ret = (int)host_syscall(SYS_fcntl, fd, F_OFD_SETLK, &lock);
-	if (ret < 0) {
-		hostfd_close(fd);
-		return ret == -EAGAIN || ret == -EACCES ? -EBUSY : ret;
-	}
-	*ret_claim = fd;
-	return 0;
-}
-
-/* Unlocks before closing: a forked child may hold the same open file. */
-static void unclaim(int fd)
-{
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
-	if (fd < 0)
-		return;
-	host_syscall(SYS_fcntl, fd, F_OFD_SETLK, &lock);
-	hostfd_close(fd);
-}
-
 static int group_open(struct file *f, void *context)
 {
 	struct vfio_group *group = context;
+	char name[32];
 	int ret = -EBUSY;
 
 	pthread_mutex_lock(&group->lock);
 	if (!group->opened) {
-		ret = claim(group->number, &group->claim);
+		snprintf(name, sizeof(name), "vfio-group-%u", group->number);
+		ret = claim_take(name, &group->claim);
 		if (!ret) {
 			group->opened = true;
 			group->file = f;
@@ -118,7 +77,7 @@ static void group_release(struct file *f)
 	pthread_mutex_lock(&group->lock);
 	if (group->container)
 		vfio_container_detach(group);
-	unclaim(group->claim);
+	claim_drop(group->claim);
 	group->claim = -1;
 	group->file = NULL;
 	group->opened = false;

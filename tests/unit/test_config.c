@@ -50,6 +50,8 @@ static void check_bad(const char *text, const char *expected_message)
 static void test_reads_back(void **state)
 {
 	static const char text[] = "device config-test,addr=0000:02:03.1,mmap=off,file=a,,b\n"
+				   "vhost-scsi wwpn=naa.5001405000000001,tpgt=7,lun0=a,,b,lun0."
+				   "readonly=on\n"
 				   "fault VFIO_IOMMU_MAP_DMA:errno=ENOMEM,nth=3\n"
 				   "trace /tmp/t\n"
 				   "log debug\n"
@@ -66,7 +68,7 @@ static void test_reads_back(void **state)
 	assert_int_equal(c.devices[0].address.slot, 3);
 	assert_int_equal(c.devices[0].address.function, 1);
 	assert_false(c.devices[0].mmap);
-	assert_string_equal(c.devices[0].keys[0].value, "a,b");
+	assert_string_equal(c.devices[0].keys.key[0].value, "a,b");
 	back = config_format(&c);
 	assert_string_equal(back, text);
 	free(back);
@@ -99,6 +101,16 @@ static void test_errors_are_one_clear_line(void **state)
 	          "no device model is named 'nonesuch' (standin list --devices)");
 	check_bad("device config-test,addr=3:0.0\ndevice config-test,addr=0:3:0.0\n",
 	          "device config-test: address 0000:03:00.0 is taken twice");
+	check_bad("vhost-scsi lun0=disk.img\n",
+		  "line 1: vhost-scsi: wwpn= is needed (wwpn=naa.5001405000000001)");
+	check_bad("vhost-scsi wwpn=naa.50014050000000g1\n",
+		  "line 1: vhost-scsi: 'naa.50014050000000g1' is no WWPN (naa.5001405000000001)");
+	check_bad("vhost-scsi wwpn=naa.5001405000000001,tpgt=256\n",
+		  "line 1: vhost-scsi: tpgt is 0 to 255, not '256'");
+	check_bad("vhost-scsi wwpn=naa.5001405000000001,lun0=a,lun0=b\n",
+		  "line 1: vhost-scsi: key 'lun0' is given twice");
+	check_bad("vhost-scsi wwpn=naa.5001405000000001\nvhost-scsi wwpn=naa.5001405000000001\n",
+		  "line 2: vhost-scsi: naa.5001405000000001,tpgt=0 is given twice");
 	check_bad("device\n", "line 1: 'device' needs a value");
 	check_bad("gadget x\n", "line 1: no directive is named 'gadget'");
 	check_bad("log loud\n", "line 1: log: 'loud' is not one of error, warning, info, debug");
