@@ -217,6 +217,21 @@ int standin_dma_map(struct standin_device *dev, uint64_t iova, size_t size,
                     unsigned *n_iov);
 void standin_dma_unmap(struct standin_device *dev, uint64_t iova, size_t size);
 
+/*
+ * Zero copy without a call for each buffer: the whole mapping that `iova` lies in, pinned until
+ * standin_dma_window_end().  To be held for short, since an unmap waits.  0, or -EFAULT where
+ * standin_dma_map() must be asked: nothing is mapped there (no fault is recorded), or it is
+ * memory of another process.
+ */
+struct standin_dma_window {
+	uint64_t first, last; /* IOVAs */
+	void *memory;         /* `first` in this process; as an iovec of standin_dma_map() */
+	unsigned access;      /* enum standin_dma bits that the driver allows */
+};
+int standin_dma_window(struct standin_device *dev, uint64_t iova,
+                       struct standin_dma_window *ret_window);
+void standin_dma_window_end(struct standin_device *dev, const struct standin_dma_window *window);
+
 /* memcpy to or from driver memory that may fault: 0 or -EFAULT. */
 int standin_copy_to(void *driver_memory, const void *buffer, size_t size);
 int standin_copy_from(void *buffer, const void *driver_memory, size_t size);

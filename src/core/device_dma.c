@@ -66,6 +66,36 @@ void standin_dma_unmap(struct standin_device *dev, uint64_t iova, size_t size)
 	atomic_fetch_sub(&dev->dma_pins, 1);
 }
 
+int standin_dma_window(struct standin_device *dev, uint64_t iova,
+                       struct standin_dma_window *ret_window)
+{
+	struct iova_range range;
+	int result = -EFAULT;
+
+	pthread_rwlock_rdlock(&dev->dma_lock);
+	if (dev->iova && atomic_load_explicit(&dev->bus_master, memory_order_relaxed) &&
+	    iova_map_pin_range(dev->iova, iova, &range) == 0) {
+		atomic_fetch_add(&dev->dma_pins, 1);
+		result = 0;
+	}
+	pthread_rwlock_unlock(&dev->dma_lock);
+	if (result == 0)
+		*ret_window = (struct standin_dma_window){
+			.first = range.first,
+			.last = range.last,
+			.memory = (void *)range.address,
+			.access = (range.flags & IOVA_READ ? STANDIN_DMA_READ : 0u) |
+		                  (range.flags & IOVA_WRITE ? STANDIN_DMA_WRITE : 0u),
+		};
+	return result;
+}
+
+void standin_dma_window_end(struct standin_device *dev, const struct standin_dma_window *window)
+{
+	iova_map_unpin(dev->iova, window->first, window->last - window->first + 1);
+	atomic_fetch_sub(&dev->dma_pins, 1);
+}
+
 void device_attach(struct standin_device *dev, struct iova_map *map)
 {
 	for (;;) {

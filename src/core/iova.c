@@ -319,6 +319,24 @@ int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned acce
 	return 0;
 }
 
+int iova_map_pin_range(struct iova_map *map, uint64_t iova, struct iova_range *ret_range)
+{
+	struct range_place place;
+	int ret = -EFAULT;
+
+	lock(map);
+	place = range_tree_find(&map->tree, iova);
+	if (place.leaf && range_place_first(place) <= iova && !range_place_entry(place)->leaving) {
+		ret = range_place_entry(place)->pid ? -EXDEV : 0;
+		if (ret == 0) {
+			range_place_entry(place)->pins++;
+			fill(place, ret_range);
+		}
+	}
+	unlock(map);
+	return ret;
+}
+
 void iova_map_unpin(struct iova_map *map, uint64_t iova, size_t size)
 {
 	if (!size)

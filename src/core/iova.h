@@ -58,6 +58,11 @@ size_t iova_map_count(struct iova_map *map);
  */
 int iova_map_pin(struct iova_map *map, uint64_t iova, size_t size, unsigned access,
 		 struct iovec *iov, unsigned max_iov, unsigned *n_iov, uint64_t *ret_fault);
+/*
+ * Pins the one range that contains `iova`, whatever it allows: 0, -EFAULT if there is none,
+ * -EXDEV if it is in another process.  Unpinned by iova_map_unpin() of all of it.
+ */
+int iova_map_pin_range(struct iova_map *map, uint64_t iova, struct iova_range *ret_range);
 void iova_map_unpin(struct iova_map *map, uint64_t iova, size_t size);
 
 #endif

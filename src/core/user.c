@@ -21,13 +21,21 @@ __thread struct user_client user_client __attribute__((tls_model("initial-exec")
 
 #define PAGE 4096u
 
-static guarded_copy_fn *guarded_copy;
+/* Places handed to the kernel at once. */
+#define VECTOR 64u
 
+static guarded_copy_fn *guarded_copy;
+static guarded_copies_fn *guarded_copies;
 static guarded_touch_fn *guarded_touch;
 
 void user_set_guarded_copy(guarded_copy_fn *copy)
 {
 	guarded_copy = copy;
+}
+
+void user_set_guarded_copies(guarded_copies_fn *copy)
+{
+	guarded_copies = copy;
 }
 
 void user_set_guarded_touch(guarded_touch_fn *touch)
@@ -43,7 +51,7 @@ int user_touch(const void *address, size_t size, bool write)
 	if (write && !user_client.pid && !guarded_touch) {
 		at = (const char *)((uintptr_t)at & ~(uintptr_t)(PAGE - 1));
 		return host_syscall(SYS_madvise, at, end - at, MADV_POPULATE_WRITE) < 0 ? -EFAULT
-											 : 0;
+											: 0;
 	}
 	for (; at < end; at = (const char *)(((uintptr_t)at | (PAGE - 1)) + 1))
 		if (write && guarded_touch && !user_client.pid
@@ -72,6 +80,46 @@ int copy_guarded(void *to, const void *from, size_t size)
 	return copy_by_kernel(SYS_process_vm_readv, 0, to, from, size);
 }
 
+/* At most VECTOR copies by one system call, which stops at a fault. */
+static unsigned copies_by_kernel(const struct user_copy *copies, unsigned n)
+{
+	struct iovec local[VECTOR], remote[VECTOR];
+	unsigned done = 0;
+	long left;
+
+	for (unsigned i = 0; i < n; i++) {
+		local[i] = (struct iovec){copies[i].to, copies[i].size};
+		remote[i] = (struct iovec){(void *)(uintptr_t)copies[i].from, copies[i].size};
+	}
+	left = host_syscall(SYS_process_vm_readv, host_syscall(SYS_getpid), local, n, remote, n, 0);
+	while (left > 0 && done < n && (size_t)left >= copies[done].size)
+		left -= (long)copies[done++].size;
+	return done;
+}
+
+unsigned copy_guarded_many(const struct user_copy *copies, unsigned n)
+{
+	unsigned done = 0;
+
+	if (guarded_copies)
+		return guarded_copies(copies, n);
+	while (done < n) {
+		unsigned part = n - done < VECTOR ? n - done : VECTOR, result;
+
+		if (guarded_copy) {
+			if (guarded_copy(copies[done].to, copies[done].from, copies[done].size))
+				break;
+			done++;
+			continue;
+		}
+		result = copies_by_kernel(copies + done, part);
+		done += result;
+		if (result < part)
+			break;
+	}
+	return done;
+}
+
 int copy_from_user(void *to, const void *from, size_t size)
 {
 	if (size == 0)
@@ -88,7 +136,7 @@ int copy_to_user(void *to, const void *from, size_t size)
 	if (guarded_copy && !user_client.pid)
 		return guarded_copy(to, from, size) ? -EFAULT : 0;
 	return copy_by_kernel(SYS_process_vm_writev, user_client.pid, (void *)(uintptr_t)from, to,
-	                      size);
+			      size);
 }
 
 ssize_t copy_string_from_user(char *to, const char *from, size_t max)

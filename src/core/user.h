@@ -25,6 +25,19 @@ int copy_to_user(void *to, const void *from, size_t size);
  */
 int copy_guarded(void *to, const void *from, size_t size);
 
+struct user_copy {
+	void *to;
+	const void *from;
+	size_t size; /* bytes, not 0 */
+};
+
+/*
+ * Several copies as copy_guarded() makes them, in order, guarded once for all: how many are
+ * done, which is fewer than `n` if the next one faulted.  Nothing is said about which bytes go
+ * together; sizes from 4 bytes on are fast.
+ */
+unsigned copy_guarded_many(const struct user_copy *copies, unsigned n);
+
 /*
  * Length of the client's string without its end, at most `max` - 1, copied with its end
  * to `to`.  -EFAULT, or -EINVAL if no end was found in `max` bytes.
@@ -59,6 +72,9 @@ int user_touch(const void *address, size_t size, bool write);
  */
 typedef size_t guarded_copy_fn(void *to, const void *from, size_t size);
 void user_set_guarded_copy(guarded_copy_fn *copy);
+/* Likewise for copy_guarded_many().  Without it, that goes by the other one. */
+typedef unsigned guarded_copies_fn(const struct user_copy *copies, unsigned n);
+void user_set_guarded_copies(guarded_copies_fn *copy);
 /*
  * A guarded atomic store of what is there already to one byte: returns 0 if it could be
  * done.  Set together with the guarded copy; without it, user_touch makes system calls.

@@ -33,6 +33,7 @@ int segv_setup(void)
 	if (result < 0)
 		return result;
 	user_set_guarded_copy(guarded_copy);
+	user_set_guarded_copies(guarded_copies);
 	user_set_guarded_touch(guarded_touch);
 	return 0;
 }
@@ -45,11 +46,14 @@ void segv_forked(void)
 
 static bool in_guarded_copy(ucontext_t *uc)
 {
-	uintptr_t ip = *context_ip(uc), start = (uintptr_t)guarded_copy;
+	uintptr_t ip = *context_ip(uc);
 
-	if (ip < start || ip >= (uintptr_t)guarded_copy_fixup)
+	if (ip >= (uintptr_t)guarded_copy && ip < (uintptr_t)guarded_copy_fixup)
+		*context_ip(uc) = (uintptr_t)guarded_copy_fixup;
+	else if (ip >= (uintptr_t)guarded_copies && ip < (uintptr_t)guarded_copies_fixup)
+		*context_ip(uc) = (uintptr_t)guarded_copies_fixup;
+	else
 		return false;
-	*context_ip(uc) = (uintptr_t)guarded_copy_fixup;
 	return true;
 }
 

@@ -26,6 +26,9 @@ void chain_begin(struct virtqueue_chain *chain, struct virtqueue_pool *pool, uin
 int chain_add(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqueue_pool *pool,
 	      uint64_t address, uint32_t length, bool write)
 {
+	unsigned access = write ? VIRTQUEUE_WRITE : VIRTQUEUE_READ;
+	bool windows = pool->transient || !vq->ops->unmap;
+	char *place;
 	int n;
 
 	if (!write && chain->n_writable)
@@ -36,16 +39,24 @@ int chain_add(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqu
 		return virtqueue_bad(vq, -EINVAL, "a buffer's address wraps");
 	if (pool->ranges && pool->n_ranges == pool->max_ranges)
 		return virtqueue_bad(vq, -E2BIG, "a chain of too many descriptors");
-	n = vq->ops->map(vq->owner, address, length, write ? VIRTQUEUE_WRITE : VIRTQUEUE_READ,
-			 pool->iov + pool->n_iov, pool->max_iov - pool->n_iov);
+	place = windows && pool->n_iov < pool->max_iov
+			? virtqueue_in_window(vq, address, length, access)
+			: NULL;
+	if (place) {
+		pool->iov[pool->n_iov] = (struct iovec){place, length};
+		n = 1;
+	} else {
+		n = vq->ops->map(vq->owner, address, length, access, pool->iov + pool->n_iov,
+				 pool->max_iov - pool->n_iov);
+	}
 	if (n == -E2BIG)
 		return virtqueue_bad(vq, -E2BIG, "a chain of too many pieces");
 	if (n < 0)
 		return n == -EAGAIN ? n : virtqueue_bad(vq, -EFAULT, "a buffer is not mapped");
 	pool->n_iov += (unsigned)n;
-	if (pool->ranges) {
+	if (pool->ranges && (!place || vq->ops->log_buffer)) {
 		pool->ranges[pool->n_ranges++] = (struct virtqueue_range){
-			.address = address, .size = length, .write = write};
+			.address = address, .size = length, .write = write, .mapped = !place};
 		chain->n_ranges++;
 	}
 	if (write) {
@@ -111,8 +122,9 @@ void chain_unmap(struct virtqueue *vq, const struct virtqueue_chain *chain)
 	if (!vq->ops->unmap)
 		return;
 	for (unsigned i = 0; i < chain->n_ranges; i++)
-		vq->ops->unmap(vq->owner, chain->ranges[i].address, chain->ranges[i].size,
-			       chain->ranges[i].write ? VIRTQUEUE_WRITE : VIRTQUEUE_READ);
+		if (chain->ranges[i].mapped)
+			vq->ops->unmap(vq->owner, chain->ranges[i].address, chain->ranges[i].size,
+				       chain->ranges[i].write ? VIRTQUEUE_WRITE : VIRTQUEUE_READ);
 }
 
 void chain_abandon(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqueue_pool *pool)

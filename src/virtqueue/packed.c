@@ -3,11 +3,18 @@
  * The packed ring (2.8).
  *
  * A slot's flags are read before the rest of it and, of a batch's first used slot, written
- * after everything else: they are what either side waits for.
+ * after everything else: they are what either side waits for.  Slots are read and written some
+ * at a time, under one guard: what has been read is read once more when the flags in it have
+ * shown how much of it is there.
  */
 #include "virtqueue/virtqueue_private.h"
 
 #include <errno.h>
+
+#include "core/user.h"
+
+#define AHEAD 16u /* slots read at once */
+#define BATCH 32u /* slots written at once */
 
 /* 2.8.10: flags of an event suppression structure. */
 #define EVENT_ENABLE  0u
@@ -37,6 +44,12 @@ static void advance(const struct virtqueue *vq, uint16_t *slot, bool *wrap, uint
 	*slot = (uint16_t)at;
 }
 
+static bool available(const struct virtqueue *vq, uint16_t flags)
+{
+	return !!(flags & DESC_F_AVAIL) == vq->at.avail_wrap &&
+	       !!(flags & DESC_F_USED) != vq->at.avail_wrap;
+}
+
 int packed_pending(struct virtqueue *vq)
 {
 	uint16_t flags;
@@ -44,10 +57,7 @@ int packed_pending(struct virtqueue *vq)
 					 (uint64_t)DESC_SIZE * vq->at.avail + FLAGS_OFFSET, &flags,
 					 sizeof(flags));
 
-	if (result < 0)
-		return result;
-	return !!(flags & DESC_F_AVAIL) == vq->at.avail_wrap &&
-	       !!(flags & DESC_F_USED) != vq->at.avail_wrap;
+	return result < 0 ? result : available(vq, flags);
 }
 
 static int walk(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqueue_pool *pool)
@@ -81,55 +91,145 @@ static int walk(struct virtqueue *vq, struct virtqueue_chain *chain, struct virt
 	return virtqueue_bad(vq, -EINVAL, "a chain longer than the ring");
 }
 
+/*
+ * The slots from the next one on, at most `max`, that are available and in one run: their
+ * number.  0 also if they must be read one by one.
+ */
+static unsigned read_slots(struct virtqueue *vq, struct packed_desc slots[AHEAD], unsigned max)
+{
+	const char *ring = virtqueue_ring_flat(vq, VIRTQUEUE_DESC);
+	unsigned run = vq->num - vq->at.avail, n;
+
+	if (run > max)
+		run = max;
+	if (run > AHEAD)
+		run = AHEAD;
+	if (!ring)
+		return 0;
+	ring += (size_t)DESC_SIZE * vq->at.avail;
+	if (copy_guarded(slots, ring, (size_t)DESC_SIZE * run) < 0)
+		return 0;
+	for (n = 0; n < run && available(vq, slots[n].flags); n++)
+		;
+	atomic_thread_fence(memory_order_acquire);
+	return copy_guarded(slots, ring, (size_t)DESC_SIZE * n) < 0 ? 0 : n;
+}
+
+/* Takes what can be taken fast: how many chains. */
+static unsigned fetch_singles(struct virtqueue *vq, struct virtqueue_chain *chains, unsigned max,
+			      struct virtqueue_pool *pool)
+{
+	struct packed_desc slots[AHEAD];
+	unsigned n = read_slots(vq, slots, max), i;
+
+	for (i = 0; i < n; i++) {
+		const struct packed_desc *slot = &slots[i];
+
+		if (slot->flags & (DESC_F_NEXT | DESC_F_INDIRECT) ||
+		    !chain_single(vq, &chains[i], pool, join(vq->at.avail, vq->at.avail_wrap),
+				  slot->address, slot->length, slot->flags & DESC_F_WRITE))
+			break;
+		chains[i].id = slot->id;
+		advance(vq, &vq->at.avail, &vq->at.avail_wrap, 1);
+	}
+	return i;
+}
+
+/* One chain of any kind: 1, 0 if there is none, or an error. */
+static int fetch_one(struct virtqueue *vq, struct virtqueue_chain *chain,
+		     struct virtqueue_pool *pool)
+{
+	int result = packed_pending(vq);
+
+	if (result <= 0)
+		return result;
+	atomic_thread_fence(memory_order_acquire);
+	chain_begin(chain, pool, join(vq->at.avail, vq->at.avail_wrap));
+	result = walk(vq, chain, pool);
+	if (result < 0) {
+		chain_abandon(vq, chain, pool);
+		return result;
+	}
+	advance(vq, &vq->at.avail, &vq->at.avail_wrap, chain->descriptors);
+	return 1;
+}
+
 int packed_fetch(struct virtqueue *vq, struct virtqueue_chain *chains, unsigned max,
 		 struct virtqueue_pool *pool)
 {
-	unsigned fetched = 0, used_before = pool->n_iov + pool->n_ranges;
+	unsigned fetched = 0, used_before = pool->n_iov + pool->n_ranges, singles = 1;
 	int result = 0;
 
 	while (fetched < max) {
-		struct virtqueue_chain *chain = &chains[fetched];
-
-		result = packed_pending(vq);
+		/* Where chains are not single descriptors nothing is read ahead. */
+		if (singles)
+			singles = fetch_singles(vq, chains + fetched, max - fetched, pool);
+		fetched += singles;
+		if (singles)
+			continue;
+		result = fetch_one(vq, &chains[fetched], pool);
+		if (result == -E2BIG && used_before)
+			result = 0;
 		if (result <= 0)
 			break;
-		atomic_thread_fence(memory_order_acquire);
-		chain_begin(chain, pool, join(vq->at.avail, vq->at.avail_wrap));
-		result = walk(vq, chain, pool);
-		if (result < 0) {
-			chain_abandon(vq, chain, pool);
-			if (result == -E2BIG && used_before)
-				result = 0;
-			break;
-		}
-		advance(vq, &vq->at.avail, &vq->at.avail_wrap, chain->descriptors);
 		fetched++;
 	}
 	return fetched ? (int)fetched : result;
 }
 
+/* Writes a run of at most BATCH used chains from *slot on, the very first one's flags not yet. */
+static int write_slots(struct virtqueue *vq, const struct virtqueue_chain *chains, unsigned n,
+		       uint16_t *slot, bool *wrap, bool very_first)
+{
+	char *ring = virtqueue_ring_flat(vq, VIRTQUEUE_DESC);
+	struct packed_desc slots[BATCH];
+	struct user_copy copies[BATCH];
+	uint64_t offset[BATCH];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct packed_desc *desc = &slots[i];
+
+		desc->length = chains[i].written;
+		desc->id = chains[i].id;
+		desc->flags = (uint16_t)((*wrap ? DESC_F_AVAIL | DESC_F_USED : 0) |
+					 (desc->length ? DESC_F_WRITE : 0));
+		/* The address stays. */
+		offset[i] = (uint64_t)DESC_SIZE * *slot + 8;
+		copies[i] = (struct user_copy){ring ? ring + offset[i] : NULL, &desc->length,
+					       i == 0 && very_first ? 6 : 8};
+		advance(vq, slot, wrap, chains[i].descriptors);
+	}
+	if (ring && !vq->log_rings)
+		return copy_guarded_many(copies, n) == n
+			       ? 0
+			       : virtqueue_bad(vq, -EFAULT, "no memory behind the ring");
+	for (unsigned i = 0; i < n; i++) {
+		int result = virtqueue_ring_write(vq, VIRTQUEUE_DESC, offset[i], copies[i].from,
+						  copies[i].size);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
 int packed_used(struct virtqueue *vq, const struct virtqueue_chain *chains, unsigned n)
 {
-	uint16_t slot = vq->at.used, first_flags = 0;
+	uint16_t slot = vq->at.used, first_flags;
 	bool wrap = vq->at.used_wrap;
 	uint32_t slots = 0;
 	int result;
 
-	for (unsigned i = 0; i < n; i++) {
-		struct packed_desc desc = {.length = chains[i].written, .id = chains[i].id};
-
-		desc.flags = (uint16_t)((wrap ? DESC_F_AVAIL | DESC_F_USED : 0) |
-					(desc.length ? DESC_F_WRITE : 0));
-		/* Length, identifier and, but for the first slot, flags. */
-		result = virtqueue_ring_write(vq, VIRTQUEUE_DESC, (uint64_t)DESC_SIZE * slot + 8,
-					      (const char *)&desc + 8, i == 0 ? 6 : 8);
+	first_flags = (uint16_t)((wrap ? DESC_F_AVAIL | DESC_F_USED : 0) |
+				 (chains[0].written ? DESC_F_WRITE : 0));
+	for (unsigned done = 0; done < n; done += BATCH) {
+		result = write_slots(vq, chains + done, n - done < BATCH ? n - done : BATCH, &slot,
+				     &wrap, done == 0);
 		if (result < 0)
 			return result;
-		if (i == 0)
-			first_flags = desc.flags;
-		advance(vq, &slot, &wrap, chains[i].descriptors);
-		slots += chains[i].descriptors;
 	}
+	for (unsigned i = 0; i < n; i++)
+		slots += chains[i].descriptors;
 	atomic_thread_fence(memory_order_release);
 	result = virtqueue_ring_write(vq, VIRTQUEUE_DESC,
 				      (uint64_t)DESC_SIZE * vq->at.used + FLAGS_OFFSET,

@@ -2,12 +2,15 @@
 /*
  * The split ring (2.7).
  *
- * Heads are read from the available ring some dozens at a time, used elements written as
- * one run (two where the ring wraps); the used index is stored once per batch.
+ * Heads and then their descriptors are read some dozens at a time, under one guard; most chains
+ * are one descriptor and end there.  Used elements are written as one run (two where the ring
+ * wraps); the used index is stored once per batch.
  */
 #include "virtqueue/virtqueue_private.h"
 
 #include <errno.h>
+
+#include "core/user.h"
 
 #define HEADS    32u
 #define ELEMENTS 64u
@@ -72,8 +75,9 @@ int split_pending(struct virtqueue *vq)
 	return result < 0 ? result : vq->avail_seen != vq->at.avail;
 }
 
+/* `first`: the head's descriptor if it has been read, or NULL. */
 static int walk(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqueue_pool *pool,
-		uint32_t head)
+		uint32_t head, const struct split_desc *first)
 {
 	uint32_t at = head;
 
@@ -81,12 +85,15 @@ static int walk(struct virtqueue *vq, struct virtqueue_chain *chain, struct virt
 	chain->descriptors = 1;
 	for (uint32_t found = 0; found < vq->num; found++) {
 		struct split_desc desc;
-		int result;
+		int result = 0;
 
 		if (at >= vq->num)
 			return virtqueue_bad(vq, -EINVAL, "a descriptor that does not exist");
-		result = virtqueue_ring_read(vq, VIRTQUEUE_DESC, (uint64_t)DESC_SIZE * at, &desc,
-					     sizeof(desc));
+		if (first && found == 0)
+			desc = *first;
+		else
+			result = virtqueue_ring_read(vq, VIRTQUEUE_DESC, (uint64_t)DESC_SIZE * at,
+						     &desc, sizeof(desc));
 		if (result < 0)
 			return result;
 		if (desc.flags & DESC_F_INDIRECT)
@@ -101,11 +108,17 @@ static int walk(struct virtqueue *vq, struct virtqueue_chain *chain, struct virt
 	return virtqueue_bad(vq, -EINVAL, "a loop of descriptors");
 }
 
-/* As many heads as wanted, there, and in one run. */
-static int read_heads(struct virtqueue *vq, uint16_t heads[HEADS], unsigned max)
+/*
+ * As many heads as wanted, there, and in one run; and the first descriptors of *ret_read of
+ * them, 0 if the descriptors are not in one piece.
+ */
+static int read_heads(struct virtqueue *vq, uint16_t heads[HEADS], struct split_desc first[HEADS],
+		      unsigned max, unsigned *ret_read)
 {
-	uint32_t slot = vq->at.avail % vq->num;
-	unsigned n = (uint16_t)(vq->avail_seen - vq->at.avail);
+	uint32_t slot = vq->at.avail & (vq->num - 1);
+	unsigned n = (uint16_t)(vq->avail_seen - vq->at.avail), good;
+	struct user_copy copies[HEADS];
+	const char *table;
 	int result;
 
 	if (n > max)
@@ -117,10 +130,11 @@ static int read_heads(struct virtqueue *vq, uint16_t heads[HEADS], unsigned max)
 	result = virtqueue_ring_read(vq, VIRTQUEUE_AVAIL, RING(2, slot), heads, 2 * (size_t)n);
 	if (result < 0)
 		return result;
-	if (vq->part[VIRTQUEUE_DESC].flat)
-		for (unsigned i = 0; i < n; i++)
-			__builtin_prefetch(vq->part[VIRTQUEUE_DESC].flat +
-					   (size_t)DESC_SIZE * (heads[i] & (vq->num - 1)));
+	table = virtqueue_ring_flat(vq, VIRTQUEUE_DESC);
+	for (good = 0; table && good < n && heads[good] < vq->num; good++)
+		copies[good] = (struct user_copy){
+			&first[good], table + (size_t)DESC_SIZE * heads[good], DESC_SIZE};
+	*ret_read = copy_guarded_many(copies, good);
 	return (int)n;
 }
 
@@ -128,7 +142,9 @@ int split_fetch(struct virtqueue *vq, struct virtqueue_chain *chains, unsigned m
 		struct virtqueue_pool *pool)
 {
 	unsigned fetched = 0, used_before = pool->n_iov + pool->n_ranges;
+	struct split_desc first[HEADS];
 	uint16_t heads[HEADS];
+	unsigned read = 0;
 	int n, result;
 
 	if (vq->avail_seen == vq->at.avail) {
@@ -138,14 +154,24 @@ int split_fetch(struct virtqueue *vq, struct virtqueue_chain *chains, unsigned m
 		atomic_thread_fence(memory_order_acquire);
 	}
 	while (fetched < max && vq->avail_seen != vq->at.avail) {
-		n = read_heads(vq, heads, max - fetched);
+		n = read_heads(vq, heads, first, max - fetched, &read);
 		if (n < 0)
 			return fetched ? (int)fetched : n;
 		for (int i = 0; i < n; i++) {
 			struct virtqueue_chain *chain = &chains[fetched];
+			const struct split_desc *desc = &first[i];
 
+			if ((unsigned)i < read &&
+			    !(desc->flags & (DESC_F_NEXT | DESC_F_INDIRECT)) &&
+			    chain_single(vq, chain, pool, vq->at.avail, desc->address, desc->length,
+					 desc->flags & DESC_F_WRITE)) {
+				chain->id = heads[i];
+				vq->at.avail++;
+				fetched++;
+				continue;
+			}
 			chain_begin(chain, pool, vq->at.avail);
-			result = walk(vq, chain, pool, heads[i]);
+			result = walk(vq, chain, pool, heads[i], (unsigned)i < read ? desc : NULL);
 			if (result < 0) {
 				chain_abandon(vq, chain, pool);
 				/* A pool that was not empty: the owner comes again. */
@@ -168,7 +194,7 @@ int split_used(struct virtqueue *vq, const struct virtqueue_chain *chains, unsig
 	int result;
 
 	while (done < n) {
-		uint32_t slot = (uint16_t)(vq->at.used + done) % vq->num;
+		uint32_t slot = (uint16_t)(vq->at.used + done) & (vq->num - 1);
 		unsigned run = n - done;
 
 		if (run > ELEMENTS)

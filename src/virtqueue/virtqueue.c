@@ -4,7 +4,8 @@
  *
  * A ring part that lies in one piece in this process (all do, but behind an IOTLB with small
  * pages) is looked up once and then reached by a guarded copy alone, until
- * virtqueue_release().  One in several pieces is looked up at each access.
+ * virtqueue_release().  One in several pieces is looked up at each access.  Windows, where the
+ * owner has them, spare the lookups of the parts and of nearly all buffers.
  */
 #include "virtqueue/virtqueue_private.h"
 
@@ -58,6 +59,23 @@ void virtqueue_clear_error(struct virtqueue *vq)
 
 /* ---- access ---- */
 
+const struct virtqueue_window *virtqueue_window_add(struct virtqueue *vq, uint64_t address,
+						    uint64_t size, unsigned access)
+{
+	struct virtqueue_window *w = &vq->window[vq->n_windows];
+
+	if (!vq->ops->window || vq->n_windows == VIRTQUEUE_WINDOWS ||
+	    vq->ops->window(vq->owner, address, access, w) != 0)
+		return NULL;
+	if (!window_covers(w, address, size, access)) {
+		if (vq->ops->unwindow)
+			vq->ops->unwindow(vq->owner, w);
+		return NULL;
+	}
+	vq->n_windows++;
+	return w;
+}
+
 /*
  * Copies to or from guest memory, looked up for this once; a range in more pieces than fit
  * is halved until it does.
@@ -65,9 +83,15 @@ void virtqueue_clear_error(struct virtqueue *vq)
 static int copy_mapped(struct virtqueue *vq, uint64_t address, char *buffer, size_t size,
 		       unsigned access, bool write)
 {
+	char *place = virtqueue_in_window(vq, address, size, access);
 	struct iovec iov[PIECES];
 	size_t done = 0, piece = size;
 
+	if (place) {
+		if (write ? copy_guarded(place, buffer, size) : copy_guarded(buffer, place, size))
+			return virtqueue_bad(vq, -EFAULT, "no memory behind an address");
+		return 0;
+	}
 	while (done < size) {
 		int n, result = 0;
 
@@ -117,13 +141,20 @@ static int find_part(struct virtqueue *vq, enum virtqueue_part part)
 	struct iovec iov;
 	int n;
 
+	place->flat = virtqueue_in_window(vq, place->address, place->size, part_access(vq, part));
+	if (place->flat) {
+		place->tried = true;
+		return 0;
+	}
 	n = vq->ops->map(vq->owner, place->address, place->size, part_access(vq, part), &iov, 1);
 	if (n == -EAGAIN)
 		return n;
-	if (n == 1)
+	if (n == 1) {
 		place->flat = iov.iov_base;
-	else if (n != -E2BIG)
+		place->mapped = true;
+	} else if (n != -E2BIG) {
 		return virtqueue_bad(vq, -EFAULT, "the ring is not mapped");
+	}
 	place->tried = true;
 	return 0;
 }
@@ -163,17 +194,27 @@ int virtqueue_ring_write(struct virtqueue *vq, enum virtqueue_part part, uint64_
 	return result;
 }
 
+char *virtqueue_ring_flat(struct virtqueue *vq, enum virtqueue_part part)
+{
+	if (!vq->part[part].tried && find_part(vq, part) < 0)
+		return NULL;
+	return vq->part[part].flat;
+}
+
 void virtqueue_release(struct virtqueue *vq)
 {
 	for (unsigned i = 0; i < VIRTQUEUE_PARTS; i++) {
 		struct virtqueue_place *place = &vq->part[i];
 
-		if (place->flat && vq->ops->unmap)
+		if (place->mapped && vq->ops->unmap)
 			vq->ops->unmap(vq->owner, place->address, place->size,
 				       part_access(vq, (enum virtqueue_part)i));
 		place->flat = NULL;
-		place->tried = false;
+		place->tried = place->mapped = false;
 	}
+	for (unsigned i = 0; i < vq->n_windows && vq->ops->unwindow; i++)
+		vq->ops->unwindow(vq->owner, &vq->window[i]);
+	vq->n_windows = 0;
 }
 
 /* ---- set-up ---- */
@@ -322,7 +363,8 @@ int virtqueue_used(struct virtqueue *vq, const struct virtqueue_chain *chains, u
 					       : split_used(vq, chains, n));
 	/* What is asked for again is still in use. */
 	for (unsigned i = 0; i < n && result != -EAGAIN; i++)
-		chain_unmap(vq, &chains[i]);
+		if (chains[i].n_ranges)
+			chain_unmap(vq, &chains[i]);
 	return result;
 }
 

@@ -50,6 +50,7 @@
 #include <sys/uio.h>
 
 #define VIRTQUEUE_NUM_MAX 32768u
+#define VIRTQUEUE_WINDOWS 4u
 
 /* Feature bits that the engine looks at; all others are ignored. */
 #define VIRTQUEUE_F(bit)            (UINT64_C(1) << (bit))
@@ -73,6 +74,13 @@ enum virtqueue_access {
  * structure, the device's event suppression structure. */
 enum virtqueue_part { VIRTQUEUE_DESC, VIRTQUEUE_AVAIL, VIRTQUEUE_USED, VIRTQUEUE_PARTS };
 
+/* A wide range of addresses that is in one piece in this process. */
+struct virtqueue_window {
+	uint64_t first, last;
+	char *memory;    /* `first` */
+	unsigned access; /* what it may be used for: enum virtqueue_access bits */
+};
+
 struct virtqueue_ops {
 	/*
 	 * Finds [address, address+size) (size > 0, doesn't wrap) and stores at most max_iov
@@ -92,6 +100,15 @@ struct virtqueue_ops {
 	 */
 	void (*unmap)(void *owner, uint64_t address, uint64_t size, unsigned access);
 	/*
+	 * Spares most calls of map: finds the widest window around `address`, to be used for
+	 * `access` at least, and keeps it in place until virtqueue_release(), which calls
+	 * unwindow if that isn't NULL.  0, or anything else: there is none, and map is asked.
+	 * NULL: there never is.
+	 */
+	int (*window)(void *owner, uint64_t address, unsigned access,
+		      struct virtqueue_window *ret_window);
+	void (*unwindow)(void *owner, const struct virtqueue_window *window);
+	/*
 	 * Dirty logging, when virtqueue_log() has switched it on: bytes of a buffer, by the
 	 * descriptor's address, and bytes of a ring part, by their offset in it.  Called after
 	 * they were written; for buffers before the driver is told.  NULL: no logging.
@@ -105,6 +122,7 @@ struct virtqueue_range {
 	uint64_t address;
 	uint32_t size;
 	bool write;
+	bool mapped; /* to be unmapped: it was not found in a window */
 };
 
 /* Room for the iovecs and ranges of one batch of chains.  Chains point into it. */
@@ -112,6 +130,8 @@ struct virtqueue_pool {
 	struct iovec *iov;
 	struct virtqueue_range *ranges; /* NULL: none are kept, and then neither is anything
 					 * unmapped or logged */
+	bool transient; /* The buffers are not used after the next virtqueue_release(), so windows
+			 * may hold them.  Without it only where nothing is pinned anyway. */
 	unsigned max_iov, max_ranges;
 	unsigned n_iov, n_ranges; /* in use */
 };
@@ -174,9 +194,12 @@ struct virtqueue {
 	bool event_valid;     /* if it was */
 	struct virtqueue_place {
 		uint64_t address, size;
-		char *flat; /* in this process, if it is in one piece; NULL: not known */
-		bool tried; /* and isn't */
+		char *flat;  /* in this process, if it is in one piece; NULL: not known */
+		bool tried;  /* and isn't */
+		bool mapped; /* to be unmapped: it was not found in a window */
 	} part[VIRTQUEUE_PARTS];
+	struct virtqueue_window window[VIRTQUEUE_WINDOWS];
+	unsigned n_windows;
 };
 
 /*
@@ -194,9 +217,9 @@ int virtqueue_set_addresses(struct virtqueue *vq, const uint64_t address[VIRTQUE
  */
 int virtqueue_start(struct virtqueue *vq, bool take_used);
 /*
- * Forgets (and unmaps) where the ring's parts are; they are looked up again when next needed.
- * To be called whenever a translation changes or goes away, and by owners whose pins may
- * not be kept for long, at the end of each round.
+ * Forgets (and unmaps) where the ring's parts and the windows are; they are looked up again when
+ * next needed. To be called whenever a translation changes or goes away, and by owners whose pins
+ * may not be kept for long, at the end of each round.
  */
 void virtqueue_release(struct virtqueue *vq);
 

@@ -51,8 +51,34 @@ int virtqueue_ring_read(struct virtqueue *vq, enum virtqueue_part part, uint64_t
 /* Also logs. */
 int virtqueue_ring_write(struct virtqueue *vq, enum virtqueue_part part, uint64_t offset,
 			 const void *buffer, size_t size);
+/* Where a ring part is, if it is in one piece, for copy_guarded_many(); NULL: it is not. */
+char *virtqueue_ring_flat(struct virtqueue *vq, enum virtqueue_part part);
+/* Asks for a window around an address, and takes it into the list.  NULL: there is none. */
+const struct virtqueue_window *virtqueue_window_add(struct virtqueue *vq, uint64_t address,
+						    uint64_t size, unsigned access);
 /* Copies from memory that a descriptor named. */
 int virtqueue_guest_read(struct virtqueue *vq, uint64_t address, void *buffer, size_t size);
+
+static inline bool window_covers(const struct virtqueue_window *w, uint64_t address, uint64_t size,
+				 unsigned access)
+{
+	return address >= w->first && address <= w->last && size - 1 <= w->last - address &&
+	       (w->access & access) == access;
+}
+
+/* Where [address, address+size) is (size > 0), or NULL: in no window. */
+static inline char *virtqueue_in_window(struct virtqueue *vq, uint64_t address, uint64_t size,
+					unsigned access)
+{
+	const struct virtqueue_window *w = NULL;
+
+	for (unsigned i = 0; i < vq->n_windows && !w; i++)
+		if (window_covers(&vq->window[i], address, size, access))
+			w = &vq->window[i];
+	if (!w)
+		w = virtqueue_window_add(vq, address, size, access);
+	return w ? w->memory + (address - w->first) : NULL;
+}
 
 /* ---- chain.c ---- */
 
@@ -64,6 +90,45 @@ int chain_add(struct virtqueue *vq, struct virtqueue_chain *chain, struct virtqu
 /* One descriptor that names an indirect table. */
 int chain_add_indirect(struct virtqueue *vq, struct virtqueue_chain *chain,
 		       struct virtqueue_pool *pool, uint64_t address, uint32_t length);
+/*
+ * The usual chain, begun and ended in one: a single buffer, found in a window.  False: it is not
+ * that simple, and nothing has been taken.
+ */
+static inline bool chain_single(struct virtqueue *vq, struct virtqueue_chain *chain,
+				struct virtqueue_pool *pool, uint16_t position, uint64_t address,
+				uint32_t length, bool write)
+{
+	struct iovec *iov = pool->iov + pool->n_iov;
+	struct virtqueue_range *range = NULL;
+	char *place;
+
+	if (pool->n_iov == pool->max_iov || length == 0 || (!pool->transient && vq->ops->unmap) ||
+	    (pool->ranges && pool->n_ranges == pool->max_ranges))
+		return false;
+	place = virtqueue_in_window(vq, address, length, write ? VIRTQUEUE_WRITE : VIRTQUEUE_READ);
+	if (!place)
+		return false;
+	__builtin_prefetch(place);
+	*iov = (struct iovec){place, length};
+	pool->n_iov++;
+	if (pool->ranges && vq->ops->log_buffer) {
+		range = &pool->ranges[pool->n_ranges++];
+		*range = (struct virtqueue_range){address, length, write, false};
+	}
+	*chain = (struct virtqueue_chain){
+		.readable = iov,
+		.writable = iov + !write,
+		.n_readable = !write,
+		.n_writable = write,
+		.readable_size = write ? 0 : length,
+		.writable_size = write ? length : 0,
+		.ranges = range,
+		.n_ranges = range != NULL,
+		.descriptors = 1,
+		.position = position,
+	};
+	return true;
+}
 /* Gives back what the chain took so far: from the memory map, and of the pool. */
 void chain_abandon(struct virtqueue *vq, struct virtqueue_chain *chain,
 		   struct virtqueue_pool *pool);

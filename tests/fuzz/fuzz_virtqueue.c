@@ -76,7 +76,32 @@ static void log_ring(void *owner, enum virtqueue_part part, uint64_t offset, uin
 	CHECK(offset + size <= MEMORY);
 }
 
-static const struct virtqueue_ops ops = {map, unmap, log_buffer, log_ring};
+static int window(void *owner, uint64_t address, unsigned access, struct virtqueue_window *ret)
+{
+	if (address >= MEMORY || pieces || misses)
+		return -1;
+	/* Halves, the second of which is read-only. */
+	*ret = address < MEMORY / 2
+		       ? (struct virtqueue_window){0, MEMORY / 2 - 1, (char *)memory, 7}
+		       : (struct virtqueue_window){MEMORY / 2, MEMORY - 1,
+						   (char *)memory + MEMORY / 2, 5};
+	pinned++;
+	return 0;
+}
+
+static void unwindow(void *owner, const struct virtqueue_window *w)
+{
+	pinned--;
+}
+
+static const struct virtqueue_ops ops = {
+	.map = map,
+	.unmap = unmap,
+	.window = window,
+	.unwindow = unwindow,
+	.log_buffer = log_buffer,
+	.log_ring = log_ring,
+};
 
 static void check_side(const struct iovec *iov, unsigned n, uint64_t size)
 {

@@ -5,11 +5,16 @@
 
 #include <stddef.h>
 
+struct user_copy;
+
 /* 0, or `size` if it faulted. */
 size_t guarded_copy(void *to, const void *from, size_t size);
 /* 0, or 1 if the byte can't be stored to; changes nothing. */
 size_t guarded_touch(void *address);
 extern const char guarded_copy_fixup[];
+/* How many copies were done before one faulted; all: `n`. */
+unsigned guarded_copies(const struct user_copy *copies, unsigned n);
+extern const char guarded_copies_fixup[];
 /* What the kernel is given as SA_RESTORER. */
 extern const char signal_restorer[];
 

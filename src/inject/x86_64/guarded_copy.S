@@ -8,6 +8,8 @@
  * ioctl arguments have, go without rep movsb; two bytes are one load and one store, which
  * the indexes of rings shared with another thread need.  Nothing here touches the stack.
  */
+#define LONG 2048 /* above it rep movsb is faster */
+
 	.text
 	.globl	guarded_copy
 	.hidden	guarded_copy
@@ -16,11 +18,28 @@ guarded_copy:
 	cmpq	$16, %rdx
 	jb	1f
 	cmpq	$32, %rdx
-	ja	3f
+	ja	5f
 	movups	(%rsi), %xmm0
 	movups	-16(%rsi,%rdx), %xmm1
 	movups	%xmm0, (%rdi)
 	movups	%xmm1, -16(%rdi,%rdx)
+	xorl	%eax, %eax
+	ret
+5:	cmpq	$LONG, %rdx
+	ja	3f
+	leaq	-32(%rdx), %rcx
+6:	movups	(%rsi), %xmm0
+	movups	16(%rsi), %xmm1
+	movups	%xmm0, (%rdi)
+	movups	%xmm1, 16(%rdi)
+	addq	$32, %rsi
+	addq	$32, %rdi
+	subq	$32, %rcx
+	ja	6b
+	movups	(%rsi,%rcx), %xmm0
+	movups	16(%rsi,%rcx), %xmm1
+	movups	%xmm0, (%rdi,%rcx)
+	movups	%xmm1, 16(%rdi,%rcx)
 	xorl	%eax, %eax
 	ret
 1:	cmpq	$8, %rdx
@@ -72,6 +91,77 @@ guarded_copy_fixup:
 	movq	%rdx, %rax
 	ret
 	.size	guarded_copy, . - guarded_copy
+
+/*
+ * unsigned guarded_copies(const struct user_copy *copies, unsigned n)
+ *
+ * As guarded_copy for each {to, from, size}: the number of those that are done when one
+ * faults, else n.  A fault between guarded_copies and guarded_copies_fixup is continued there.
+ * Less than 4 bytes and more than LONG go by rep movsb.
+ */
+	.globl	guarded_copies
+	.hidden	guarded_copies
+	.type	guarded_copies, @function
+guarded_copies:
+	xorl	%eax, %eax
+	testl	%esi, %esi
+	je	9f
+	movl	%esi, %r8d
+	movq	%rdi, %r9
+1:	movq	(%r9), %rdi
+	movq	8(%r9), %rsi
+	movq	16(%r9), %rdx
+	cmpq	$16, %rdx
+	jb	3f
+	cmpq	$32, %rdx
+	ja	4f
+	movups	(%rsi), %xmm0
+	movups	-16(%rsi,%rdx), %xmm1
+	movups	%xmm0, (%rdi)
+	movups	%xmm1, -16(%rdi,%rdx)
+2:	addq	$24, %r9
+	incl	%eax
+	cmpl	%eax, %r8d
+	jne	1b
+9:	ret
+3:	cmpq	$8, %rdx
+	jb	7f
+	movq	(%rsi), %r10
+	movq	-8(%rsi,%rdx), %r11
+	movq	%r10, (%rdi)
+	movq	%r11, -8(%rdi,%rdx)
+	jmp	2b
+7:	cmpq	$4, %rdx
+	jb	6f
+	movl	(%rsi), %r10d
+	movl	-4(%rsi,%rdx), %r11d
+	movl	%r10d, (%rdi)
+	movl	%r11d, -4(%rdi,%rdx)
+	jmp	2b
+4:	cmpq	$LONG, %rdx
+	ja	6f
+	leaq	-32(%rdx), %rcx
+5:	movups	(%rsi), %xmm0
+	movups	16(%rsi), %xmm1
+	movups	%xmm0, (%rdi)
+	movups	%xmm1, 16(%rdi)
+	addq	$32, %rsi
+	addq	$32, %rdi
+	subq	$32, %rcx
+	ja	5b
+	movups	(%rsi,%rcx), %xmm0
+	movups	16(%rsi,%rcx), %xmm1
+	movups	%xmm0, (%rdi,%rcx)
+	movups	%xmm1, 16(%rdi,%rcx)
+	jmp	2b
+6:	movq	%rdx, %rcx
+	rep movsb
+	jmp	2b
+	.globl	guarded_copies_fixup
+	.hidden	guarded_copies_fixup
+guarded_copies_fixup:
+	ret
+	.size	guarded_copies, . - guarded_copies
 
 /* The signal trampoline, byte for byte what unwinders and debuggers look for. */
 	.globl	signal_restorer
