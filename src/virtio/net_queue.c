@@ -29,6 +29,7 @@ static void batch_init(struct virtio_net_batch *b, bool ranges)
 		.max_iov = sizeof(b->iov) / sizeof(b->iov[0]),
 		.ranges = ranges ? b->ranges : NULL,
 		.max_ranges = sizeof(b->ranges) / sizeof(b->ranges[0]),
+		.transient = true,
 	};
 }
 
