@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * uapi/virtio_net.h - <linux/virtio_net.h>, <linux/if_tun.h> and the names that kernels
- * after 6.1 added to them: segmentation of UDP.
+ * uapi/virtio_net.h - <linux/virtio_net.h> and the names that kernels after 6.1 added to it:
+ * segmentation of UDP.
  */
 #ifndef STANDIN_UAPI_VIRTIO_NET_H
 #define STANDIN_UAPI_VIRTIO_NET_H
 
-#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 
 #ifndef VIRTIO_NET_F_GUEST_USO4
 #define VIRTIO_NET_F_GUEST_USO4 54
 #define VIRTIO_NET_F_GUEST_USO6 55
 #define VIRTIO_NET_F_HOST_USO   56
-#endif
-
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
 #endif
 
 #endif

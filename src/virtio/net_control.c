@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/iovec.h"
 #include "core/user.h"
 #include "uapi/virtio_net.h"
 
@@ -141,19 +142,13 @@ static bool execute(struct virtio_net_control *c, const struct command *command)
 /* 0 or -EFAULT. */
 static int read_command(const struct virtqueue_chain *chain, struct command *command)
 {
-	uint8_t bytes[2 + COMMAND_MAX];
-	size_t have = 0;
+	uint8_t bytes[2 + COMMAND_MAX] = {0};
+	uint64_t have = chain->readable_size;
 
-	for (unsigned i = 0; i < chain->n_readable && have < sizeof(bytes); i++) {
-		size_t n = chain->readable[i].iov_len;
-
-		if (n > sizeof(bytes) - have)
-			n = sizeof(bytes) - have;
-		if (copy_guarded(bytes + have, chain->readable[i].iov_base, n) < 0)
-			return -EFAULT;
-		have += n;
-	}
-	memset(bytes + have, 0, sizeof(bytes) - have);
+	if (have > sizeof(bytes))
+		have = sizeof(bytes);
+	if (iovec_read(chain->readable, chain->n_readable, 0, bytes, have))
+		return -EFAULT;
 	command->class = bytes[0];
 	command->code = bytes[1];
 	command->size = chain->readable_size - 2;

@@ -13,7 +13,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/iovec.h"
 #include "core/user.h"
+#include "uapi/tun.h"
 #include "uapi/virtio_net.h"
 
 #define F(bit) (UINT64_C(1) << (bit))
@@ -168,33 +170,6 @@ int virtio_net_transmit(struct virtio_net_queue *q, struct virtqueue *vq, unsign
 
 /* ---- to the driver ---- */
 
-/* Where in a chain's writable pieces. */
-struct cursor {
-	struct iovec *piece;
-	size_t offset;
-};
-
-static int put(struct cursor *c, const void *from, size_t size)
-{
-	const char *at = from;
-
-	while (size) {
-		size_t room = c->piece->iov_len - c->offset;
-		size_t n = room < size ? room : size;
-
-		if (copy_guarded((char *)c->piece->iov_base + c->offset, at, n) < 0)
-			return -EFAULT;
-		at += n;
-		size -= n;
-		c->offset += n;
-		if (c->offset == c->piece->iov_len) {
-			c->piece++;
-			c->offset = 0;
-		}
-	}
-	return 0;
-}
-
 /*
  * How many of the n chains the packet takes.  0: more than n; -E2BIG: no chains could hold it.
  */
@@ -224,21 +199,15 @@ static int write_packet(const struct virtio_net_queue *q, struct virtqueue_chain
 
 	memcpy(&header, &arrival->header, sizeof(arrival->header));
 	for (unsigned i = 0; i < n; i++) {
-		struct cursor c = {chains[i].writable, 0};
-		uint64_t room = chains[i].writable_size;
-		uint32_t part;
+		uint32_t skip = i == 0 ? q->header_size : 0, part;
+		uint64_t room = chains[i].writable_size - skip;
 
-		chains[i].written = 0;
-		if (i == 0) {
-			if (put(&c, &header, q->header_size) < 0)
-				return -EFAULT;
-			room -= q->header_size;
-			chains[i].written = q->header_size;
-		}
 		part = left < room ? left : (uint32_t)room;
-		if (put(&c, data, part) < 0)
+		if ((skip &&
+		     iovec_write(chains[i].writable, chains[i].n_writable, 0, &header, skip)) ||
+		    iovec_write(chains[i].writable, chains[i].n_writable, skip, data, part))
 			return -EFAULT;
-		chains[i].written += part;
+		chains[i].written = skip + part;
 		data += part;
 		left -= part;
 	}
