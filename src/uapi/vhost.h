@@ -12,6 +12,29 @@
 #include <linux/virtio_ring.h>
 #include <linux/virtio_vsock.h>
 
+#ifndef VHOST_GET_FEATURES_ARRAY
+struct vhost_features_array {
+	__u64 count; /* in words */
+	__u64 features[];
+};
+#define VHOST_GET_FEATURES_ARRAY _IOR(VHOST_VIRTIO, 0x83, struct vhost_features_array)
+#define VHOST_SET_FEATURES_ARRAY _IOW(VHOST_VIRTIO, 0x83, struct vhost_features_array)
+#endif
+
+#ifndef VHOST_NEW_WORKER
+struct vhost_worker_state {
+	__u32 worker_id;
+};
+struct vhost_vring_worker {
+	__u32 index;
+	__u32 worker_id;
+};
+#define VHOST_NEW_WORKER          _IOR(VHOST_VIRTIO, 0x8, struct vhost_worker_state)
+#define VHOST_FREE_WORKER         _IOW(VHOST_VIRTIO, 0x9, struct vhost_worker_state)
+#define VHOST_ATTACH_VRING_WORKER _IOW(VHOST_VIRTIO, 0x15, struct vhost_vring_worker)
+#define VHOST_GET_VRING_WORKER    _IOWR(VHOST_VIRTIO, 0x16, struct vhost_vring_worker)
+#endif
+
 #ifndef VHOST_SET_FORK_FROM_OWNER
 #define VHOST_SET_FORK_FROM_OWNER _IOW(VHOST_VIRTIO, 0x84, __u8)
 #define VHOST_GET_FORK_FROM_OWNER _IOR(VHOST_VIRTIO, 0x85, __u8)

@@ -6,7 +6,7 @@
 #include "core/user.h"
 #include "vhost/vhost.h"
 
-#define N(array) (sizeof(array) / sizeof((array)[0]))
+#define N(array)   (sizeof(array) / sizeof((array)[0]))
 #define HEX(value) ((unsigned long long)(value))
 
 static bool now(struct trace_line *t, const struct ioctl_call *call, void *to, size_t size)
@@ -105,4 +105,29 @@ VHOST_DECODER(vhost_decode_file)
 
 	if (now(t, call, &s, sizeof(s)))
 		trace_print(t, "{index=%u, fd=%d}", s.index, s.fd);
+}
+
+VHOST_DECODER(vhost_decode_features_array)
+{
+	uint64_t words[3];
+
+	if (now(t, call, words, sizeof(words)))
+		trace_print(t, "{count=%llu, [%#llx, %#llx, ...]}", HEX(words[0]), HEX(words[1]),
+			    HEX(words[2]));
+}
+
+VHOST_DECODER(vhost_decode_worker)
+{
+	struct vhost_worker_state s;
+
+	if (now(t, call, &s, sizeof(s)))
+		trace_print(t, "[%u]", s.worker_id);
+}
+
+VHOST_DECODER(vhost_decode_vring_worker)
+{
+	struct vhost_vring_worker s;
+
+	if (now(t, call, &s, sizeof(s)))
+		trace_print(t, "{index=%u, worker_id=%u}", s.index, s.worker_id);
 }

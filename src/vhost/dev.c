@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A vhost device: who owns it, its features, where it logs.
+ * A vhost device: its locks, who owns it, what it forgets when nobody does any more.
  *
  * The order of checks differs from command to command and is the kernel's, so the rows copy
  * nothing and every handler reads its argument when it is its turn.
@@ -14,24 +14,30 @@
 #include "core/hostfd.h"
 #include "core/user.h"
 
-int vhost_init(struct vhost_dev *dev, const struct vhost_ops *ops, const char *name,
+static void forget_features(struct vhost_dev *dev)
+{
+	memset(dev->features, 0, sizeof(dev->features));
+	dev->backend_features = 0;
+	dev->fork_owner = 1;
+}
+
+int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *ops, const char *name,
 	       struct vhost_vq *vqs, unsigned n_vqs)
 {
-	int error;
-
 	memset(dev, 0, sizeof(*dev));
-	error = pthread_mutex_init(&dev->lock, NULL);
-	if (error)
-		return -error;
+	pthread_mutex_init(&dev->mutex, NULL);
+	pthread_mutex_init(&dev->message_mutex, NULL);
 	dev->ops = ops;
 	dev->name = name;
-	dev->fork_owner = 1;
-	dev->epoll = dev->wake = -1;
+	dev->file = f;
 	dev->vqs = vqs;
 	dev->n_vqs = n_vqs;
+	dev->misses_end = &dev->misses;
+	forget_features(dev);
 	line_init(&dev->log_line, "vhost-log", 0);
 	for (unsigned i = 0; i < n_vqs; i++) {
 		memset(&vqs[i], 0, sizeof(vqs[i]));
+		pthread_mutex_init(&vqs[i].mutex, NULL);
 		vqs[i].dev = dev;
 		vqs[i].index = i;
 		vqs[i].num = 1;
@@ -39,44 +45,51 @@ int vhost_init(struct vhost_dev *dev, const struct vhost_ops *ops, const char *n
 		line_init(&vqs[i].call, "vhost-call", i);
 		line_init(&vqs[i].err, "vhost-err", i);
 	}
+	f->priv = dev;
 	return 0;
+}
+
+static void lock_rings(struct vhost_dev *dev)
+{
+	atomic_fetch_add(&dev->waiting, 1);
+	for (unsigned i = 0; i < dev->n_vqs; i++)
+		pthread_mutex_lock(&dev->vqs[i].mutex);
+	atomic_fetch_sub(&dev->waiting, 1);
+}
+
+static void unlock_rings(struct vhost_dev *dev)
+{
+	for (unsigned i = dev->n_vqs; i-- > 0;)
+		pthread_mutex_unlock(&dev->vqs[i].mutex);
 }
 
 void vhost_lock(struct vhost_dev *dev)
 {
-	atomic_fetch_add(&dev->waiting, 1);
-	pthread_mutex_lock(&dev->lock);
-	atomic_fetch_sub(&dev->waiting, 1);
+	pthread_mutex_lock(&dev->mutex);
+	lock_rings(dev);
 }
 
 void vhost_unlock(struct vhost_dev *dev)
 {
-	pthread_mutex_unlock(&dev->lock);
+	unlock_rings(dev);
+	pthread_mutex_unlock(&dev->mutex);
 }
 
-bool vhost_has_feature(const struct vhost_dev *dev, unsigned bit)
+void vhost_ring_lock(struct vhost_vq *vq)
 {
-	return dev->features & (UINT64_C(1) << bit);
+	atomic_fetch_add(&vq->dev->waiting, 1);
+	pthread_mutex_lock(&vq->mutex);
+	atomic_fetch_sub(&vq->dev->waiting, 1);
+}
+
+void vhost_ring_unlock(struct vhost_vq *vq)
+{
+	pthread_mutex_unlock(&vq->mutex);
 }
 
 long vhost_check_owner(const struct vhost_dev *dev)
 {
 	return dev->owned && dev->owner == user_client.pid ? 0 : -EPERM;
-}
-
-long vhost_set_features(struct vhost_dev *dev, uint64_t features)
-{
-	if (features & (UINT64_C(1) << VHOST_F_LOG_ALL))
-		for (unsigned i = 0; i < dev->n_vqs; i++)
-			if (dev->vqs[i].active &&
-			    !vhost_memory_ok(dev->memory, dev->log_base, true))
-				return -EFAULT;
-	if (features == dev->features)
-		return 0;
-	dev->features = features;
-	for (unsigned i = 0; i < dev->n_vqs; i++)
-		vhost_vq_renew(&dev->vqs[i]);
-	return 0;
 }
 
 static long set_owner(struct vhost_dev *dev)
@@ -85,10 +98,10 @@ static long set_owner(struct vhost_dev *dev)
 
 	if (dev->owned)
 		return -EBUSY;
-	/* The thread can only work in this process's memory. */
+	/* The workers can only work in this process's memory. */
 	if (user_client.pid)
 		return -ENOMEM;
-	ret = vhost_worker_start(dev);
+	ret = vhost_workers_start(dev);
 	if (ret)
 		return ret;
 	dev->owned = true;
@@ -101,9 +114,56 @@ VHOST_HANDLER(vhost_ioctl_set_owner)
 	struct vhost_dev *dev = f->priv;
 	long ret;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	ret = set_owner(dev);
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
+	return ret;
+}
+
+/* What the client has set goes; the workers have ended. */
+static void forget(struct vhost_dev *dev)
+{
+	for (unsigned i = 0; i < dev->n_vqs; i++)
+		vhost_vq_reset(&dev->vqs[i]);
+	line_connect(&dev->log_line, -1);
+	vhost_set_iotlb(dev, false);
+	vhost_clear_messages(dev);
+	vhost_iotlb_destroy(dev->memory);
+	dev->memory = NULL;
+	forget_features(dev);
+	dev->owned = false;
+}
+
+static long reset_owner(struct vhost_dev *dev)
+{
+	struct vhost_iotlb *memory;
+	long ret;
+
+	ret = vhost_check_owner(dev);
+	if (ret)
+		return ret;
+	memory = vhost_iotlb_create();
+	if (!memory)
+		return -ENOMEM;
+	lock_rings(dev);
+	dev->ops->reset(dev);
+	unlock_rings(dev);
+	vhost_workers_stop(dev);
+	lock_rings(dev);
+	forget(dev);
+	dev->memory = memory;
+	unlock_rings(dev);
+	return 0;
+}
+
+VHOST_HANDLER(vhost_ioctl_reset_owner)
+{
+	struct vhost_dev *dev = f->priv;
+	long ret;
+
+	pthread_mutex_lock(&dev->mutex);
+	ret = reset_owner(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	return ret;
 }
 
@@ -111,9 +171,9 @@ VHOST_HANDLER(vhost_ioctl_set_fork_from_owner)
 {
 	struct vhost_dev *dev = f->priv;
 	uint8_t value;
-	long ret;
+	long ret = 0;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	if (dev->owned)
 		ret = -EBUSY;
 	else if (copy_from_user(&value, (const void *)call->arg, sizeof(value)))
@@ -121,10 +181,8 @@ VHOST_HANDLER(vhost_ioctl_set_fork_from_owner)
 	else if (value > 1)
 		ret = -EINVAL;
 	else
-		ret = 0;
-	if (!ret)
 		dev->fork_owner = value;
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	return ret;
 }
 
@@ -133,44 +191,10 @@ VHOST_HANDLER(vhost_ioctl_get_fork_from_owner)
 	struct vhost_dev *dev = f->priv;
 	uint8_t value;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	value = dev->fork_owner;
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	return copy_to_user((void *)call->arg, &value, sizeof(value));
-}
-
-static long set_log_base(struct vhost_dev *dev, unsigned long arg)
-{
-	bool all = vhost_has_feature(dev, VHOST_F_LOG_ALL);
-	uint64_t base;
-	long ret;
-
-	ret = vhost_check_owner(dev);
-	if (ret)
-		return ret;
-	if (copy_from_user(&base, (const void *)arg, sizeof(base)))
-		return -EFAULT;
-	/* Of several rings each keeps its own base in the kernel; here it is all or none. */
-	for (unsigned i = 0; i < dev->n_vqs; i++) {
-		const struct vhost_vq *vq = &dev->vqs[i];
-
-		if (vq->active && (!vhost_memory_ok(dev->memory, base, all) ||
-				   (vq->log_used && !vhost_log_ok(base, vq->log_addr, 4))))
-			return -EFAULT;
-	}
-	dev->log_base = base;
-	return 0;
-}
-
-VHOST_HANDLER(vhost_ioctl_set_log_base)
-{
-	struct vhost_dev *dev = f->priv;
-	long ret;
-
-	vhost_lock(dev);
-	ret = set_log_base(dev, call->arg);
-	vhost_unlock(dev);
-	return ret;
 }
 
 static long set_log_fd(struct vhost_dev *dev, unsigned long arg)
@@ -201,9 +225,9 @@ VHOST_HANDLER(vhost_ioctl_set_log_fd)
 	struct vhost_dev *dev = f->priv;
 	long ret;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	ret = set_log_fd(dev, call->arg);
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	return ret;
 }
 
@@ -213,9 +237,9 @@ VHOST_HANDLER(vhost_ioctl_unknown)
 	uint32_t index;
 	long ret;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	ret = vhost_check_owner(dev);
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	if (ret)
 		return ret;
 	if (copy_from_user(&index, (const void *)call->arg, sizeof(index)))
@@ -225,16 +249,12 @@ VHOST_HANDLER(vhost_ioctl_unknown)
 
 void vhost_finish(struct vhost_dev *dev)
 {
-	vhost_worker_stop(dev);
-	for (unsigned i = 0; i < dev->n_vqs; i++) {
-		struct vhost_vq *vq = &dev->vqs[i];
-
-		vhost_vq_stop(vq);
-		hostfd_close(vq->kick);
-		line_finish(&vq->call);
-		line_finish(&vq->err);
-	}
+	vhost_workers_stop(dev);
+	forget(dev);
+	vhost_workers_free(dev);
 	line_finish(&dev->log_line);
-	free(dev->memory);
-	pthread_mutex_destroy(&dev->lock);
+	for (unsigned i = 0; i < dev->n_vqs; i++)
+		pthread_mutex_destroy(&dev->vqs[i].mutex);
+	pthread_mutex_destroy(&dev->message_mutex);
+	pthread_mutex_destroy(&dev->mutex);
 }

@@ -28,9 +28,10 @@ static uint64_t part_size(const struct vhost_vq *vq, enum virtqueue_part part)
 	}
 }
 
+/* With an IOTLB addresses are looked up when they are used, and these may be anything. */
 static bool ring_ok(const struct vhost_vq *vq, const uint64_t address[VIRTQUEUE_PARTS])
 {
-	for (unsigned p = 0; p < VIRTQUEUE_PARTS; p++)
+	for (unsigned p = 0; p < VIRTQUEUE_PARTS && !vq->dev->iotlb; p++)
 		if (!vhost_range_ok(address[p], part_size(vq, p)))
 			return false;
 	return true;
@@ -38,47 +39,114 @@ static bool ring_ok(const struct vhost_vq *vq, const uint64_t address[VIRTQUEUE_
 
 static bool log_used_ok(const struct vhost_vq *vq, bool log_used, uint64_t log_addr)
 {
-	return !log_used ||
-	       vhost_log_ok(vq->dev->log_base, log_addr, part_size(vq, VIRTQUEUE_USED));
+	return vq->dev->iotlb || !log_used ||
+	       vhost_log_ok(vq->log_base, log_addr, part_size(vq, VIRTQUEUE_USED));
+}
+
+bool vhost_vq_log_ok(const struct vhost_vq *vq)
+{
+	const struct vhost_dev *dev = vq->dev;
+
+	return vhost_memory_ok(dev->memory, vq->log_base,
+			       vhost_has_feature(dev, VHOST_F_LOG_ALL)) &&
+	       log_used_ok(vq, vq->log_used, vq->log_addr);
 }
 
 bool vhost_vq_access_ok(const struct vhost_vq *vq)
 {
-	const struct vhost_dev *dev = vq->dev;
-
-	return vhost_memory_ok(dev->memory, dev->log_base,
-			       vhost_has_feature(dev, VHOST_F_LOG_ALL)) &&
-	       log_used_ok(vq, vq->log_used, vq->log_addr) && ring_ok(vq, vq->address);
+	return vhost_vq_log_ok(vq) && ring_ok(vq, vq->address);
 }
 
-static int ring_init(struct vhost_vq *vq, uint16_t avail)
+static int ring_init(struct vhost_vq *vq, const struct virtqueue_state *state)
 {
 	struct virtqueue_config config = {
 		.ops = &vhost_ring_ops,
 		.owner = vq,
 		.name = vq->dev->name,
-		.features = vq->dev->features,
+		.features = vq->dev->features[0],
 		.num = vq->num,
 	};
-	struct virtqueue_state state;
 	int ret;
 
 	memcpy(config.address, vq->address, sizeof(config.address));
 	ret = virtqueue_init(&vq->ring, &config);
-	if (ret)
-		return ret;
-	virtqueue_get_state(&vq->ring, &state);
-	state.avail = avail;
-	ret = virtqueue_set_state(&vq->ring, &state);
+	if (!ret)
+		ret = virtqueue_set_state(&vq->ring, state);
 	virtqueue_log(&vq->ring, false, vq->log_used);
 	return ret;
 }
 
+/* VRING_BASE's number: the available index; packed: that in the lower half and the used one in
+ * the upper, each with its wrap counter as bit 15. */
+static void base_to_state(const struct vhost_vq *vq, struct virtqueue_state *ret_state)
+{
+	*ret_state = (struct virtqueue_state){
+		.avail = (uint16_t)vq->base, .avail_wrap = true, .used_wrap = true};
+	if (vhost_has_feature(vq->dev, VIRTIO_F_RING_PACKED))
+		*ret_state = (struct virtqueue_state){
+			.avail = vq->base & 0x7fff,
+			.avail_wrap = vq->base >> 15 & 1,
+			.used = vq->base >> 16 & 0x7fff,
+			.used_wrap = vq->base >> 31,
+		};
+}
+
+static uint32_t state_to_base(const struct vhost_vq *vq)
+{
+	struct virtqueue_state s;
+
+	virtqueue_get_state(&vq->ring, &s);
+	if (!vq->ring.packed)
+		return s.avail;
+	return s.avail | (uint32_t)s.avail_wrap << 15 | (uint32_t)s.used << 16 |
+	       (uint32_t)s.used_wrap << 31;
+}
+
+/*
+ * With an IOTLB only the used ring's header has to be there when a backend is set, and is
+ * asked for by an address that the device only reads.
+ */
+static long start_translated(struct vhost_vq *vq)
+{
+	uint16_t flags = 0, index;
+	struct virtqueue_state state;
+	struct iovec iov[1];
+	uint64_t hole;
+	int n;
+
+	for (unsigned offset = 0; offset < 4; offset += 2) {
+		n = vhost_iotlb_translate(vq->dev->iotlb, vq->address[VIRTQUEUE_USED] + offset, 2,
+					  VHOST_ACCESS_RO, iov, 1, &hole);
+		if (n == -EAGAIN)
+			vhost_miss(vq, hole, VHOST_ACCESS_RO);
+		if (n != 1) {
+			vhost_vq_error(vq);
+			return -EFAULT;
+		}
+		if (offset ? copy_guarded(&index, iov[0].iov_base, 2)
+			   : copy_guarded(iov[0].iov_base, &flags, 2))
+			return -EFAULT;
+		if (!offset && vq->log_used)
+			vhost_log_ring(vq, VIRTQUEUE_USED, 0, 2);
+	}
+	virtqueue_get_state(&vq->ring, &state);
+	state.used = index;
+	return virtqueue_set_state(&vq->ring, &state) ? -EFAULT : 0;
+}
+
 long vhost_vq_start(struct vhost_vq *vq)
 {
+	struct virtqueue_state state;
+	long ret;
+
 	if (vq->active)
 		return 0;
-	if (ring_init(vq, (uint16_t)vq->base) || virtqueue_start(&vq->ring, true))
+	base_to_state(vq, &state);
+	if (ring_init(vq, &state))
+		return -EFAULT;
+	ret = vq->dev->iotlb && !vq->ring.packed ? start_translated(vq)
+						 : virtqueue_start(&vq->ring, true);
+	if (ret)
 		return -EFAULT;
 	vq->active = true;
 	return 0;
@@ -86,31 +154,103 @@ long vhost_vq_start(struct vhost_vq *vq)
 
 void vhost_vq_stop(struct vhost_vq *vq)
 {
-	struct virtqueue_state state;
-
 	if (!vq->active)
 		return;
-	virtqueue_get_state(&vq->ring, &state);
+	vq->base = state_to_base(vq);
 	virtqueue_release(&vq->ring);
-	vq->base = state.avail;
 	vq->active = false;
+}
+
+void vhost_vq_forget(struct vhost_vq *vq)
+{
+	vq->prefetched = false;
+	if (vq->active)
+		virtqueue_release(&vq->ring);
 }
 
 void vhost_vq_renew(struct vhost_vq *vq)
 {
+	struct virtqueue old = vq->ring;
 	struct virtqueue_state state;
 
+	vq->prefetched = false;
 	if (!vq->active)
 		return;
 	virtqueue_get_state(&vq->ring, &state);
 	virtqueue_release(&vq->ring);
-	if (ring_init(vq, state.avail) == 0)
-		virtqueue_set_state(&vq->ring, &state);
+	if (ring_init(vq, &state))
+		return;
+	/* What the driver was told stands. */
+	vq->ring.kicks = old.kicks;
+	vq->ring.used_flags = old.used_flags;
+}
+
+void vhost_vq_reset(struct vhost_vq *vq)
+{
+	vhost_vq_stop(vq);
+	vhost_set_kick(vq, -1);
+	line_connect(&vq->call, -1);
+	line_connect(&vq->err, -1);
+	vq->num = 1;
+	memset(vq->address, 0, sizeof(vq->address));
+	vq->log_used = false;
+	vq->log_addr = UINT64_MAX;
+	vq->log_base = 0;
+	vq->base = 0;
+	vq->prefetched = false;
+	atomic_store(&vq->busyloop, 0);
+	atomic_store(&vq->queued, false);
+	atomic_store(&vq->kicked, false);
+}
+
+/* Whether the IOTLB has all of the ring, as the kernel looks it up: what is missing first is
+ * asked for; what may not be accessed is not. */
+static bool prefetch(struct vhost_vq *vq)
+{
+	for (unsigned p = 0; p < VIRTQUEUE_PARTS; p++) {
+		uint64_t at = vq->address[p], size = part_size(vq, p), part;
+		uint32_t perm = p == VIRTQUEUE_USED ? VHOST_ACCESS_WO : VHOST_ACCESS_RO;
+
+		for (; size; at += part, size -= part) {
+			const struct vhost_iotlb_entry *e =
+				vhost_iotlb_find(vq->dev->iotlb, at, at);
+
+			if (!e)
+				vhost_miss(vq, at, perm);
+			if (!e || !(e->perm & perm))
+				return false;
+			part = e->last - at < size ? e->last - at + 1 : size;
+		}
+	}
+	vq->prefetched = true;
+	return true;
+}
+
+bool vhost_vq_runnable(struct vhost_vq *vq)
+{
+	if (!vq->active)
+		return false;
+	/* A ring that was broken is tried again. */
+	if (atomic_load(&vq->kicked) && atomic_exchange(&vq->kicked, false))
+		virtqueue_clear_error(&vq->ring);
+	if (virtqueue_error(&vq->ring, NULL))
+		return false;
+	/* The addresses are gone when the IOTLB comes or goes. */
+	if (!vq->address[VIRTQUEUE_DESC] && !vq->address[VIRTQUEUE_AVAIL] &&
+	    !vq->address[VIRTQUEUE_USED])
+		return false;
+	return !vq->dev->iotlb || vq->prefetched || prefetch(vq);
 }
 
 void vhost_vq_error(struct vhost_vq *vq)
 {
 	line_raise(&vq->err);
+}
+
+int vhost_vq_used(struct vhost_vq *vq, const struct virtqueue_chain *chains, unsigned n)
+{
+	vhost_log_chains(vq, chains, n);
+	return virtqueue_used(&vq->ring, chains, n);
 }
 
 void vhost_vq_signal(struct vhost_vq *vq)
@@ -132,6 +272,7 @@ static long set_num(struct vhost_vq *vq, unsigned long arg)
 	if (!s.num || s.num > 0xffff || (s.num & (s.num - 1)))
 		return -EINVAL;
 	vq->num = s.num;
+	vq->prefetched = false;
 	return 0;
 }
 
@@ -160,6 +301,7 @@ static long set_addr(struct vhost_vq *vq, unsigned long arg)
 		virtqueue_log(&vq->ring, false, log_used);
 	}
 	memcpy(vq->address, address, sizeof(address));
+	vq->prefetched = false;
 	vq->log_used = log_used;
 	vq->log_addr = a.log_guest_addr;
 	return 0;
@@ -173,7 +315,7 @@ static long set_base(struct vhost_vq *vq, unsigned long arg)
 		return -EBUSY;
 	if (copy_from_user(&s, (const void *)arg, sizeof(s)))
 		return -EFAULT;
-	if (s.num > 0xffff)
+	if (s.num > 0xffff && !vhost_has_feature(vq->dev, VIRTIO_F_RING_PACKED))
 		return -EINVAL;
 	vq->base = s.num;
 	return 0;
@@ -181,13 +323,9 @@ static long set_base(struct vhost_vq *vq, unsigned long arg)
 
 static long get_base(struct vhost_vq *vq, unsigned long arg)
 {
-	struct vhost_vring_state s = {.index = vq->index, .num = vq->base};
-	struct virtqueue_state state;
+	struct vhost_vring_state s = {.index = vq->index,
+				      .num = vq->active ? state_to_base(vq) : vq->base};
 
-	if (vq->active) {
-		virtqueue_get_state(&vq->ring, &state);
-		s.num = state.avail;
-	}
 	return copy_to_user((void *)arg, &s, sizeof(s));
 }
 
@@ -211,19 +349,11 @@ static long take_eventfd(unsigned long arg, int *ret_fd)
 
 static long set_kick(struct vhost_vq *vq, unsigned long arg)
 {
-	int fd, old = vq->kick;
+	int fd;
 	long ret;
 
 	ret = take_eventfd(arg, &fd);
-	if (ret)
-		return ret;
-	if (old >= 0) {
-		vhost_unwatch(vq->dev, old);
-		hostfd_close(old);
-	}
-	vq->kick = fd;
-	/* What has been signalled already counts. */
-	return fd < 0 ? 0 : vhost_watch(vq->dev, fd, &vq->source, EPOLLIN);
+	return ret ? ret : vhost_set_kick(vq, fd);
 }
 
 static long set_line(struct line *line, unsigned long arg)
@@ -243,7 +373,7 @@ static long set_busyloop(struct vhost_vq *vq, unsigned long arg)
 
 	if (copy_from_user(&s, (const void *)arg, sizeof(s)))
 		return -EFAULT;
-	vq->busyloop = s.num;
+	atomic_store(&vq->busyloop, s.num);
 	return 0;
 }
 
@@ -254,20 +384,8 @@ static long get_busyloop(struct vhost_vq *vq, unsigned long arg)
 	return copy_to_user((void *)arg, &s, sizeof(s));
 }
 
-static long vring_ioctl(struct vhost_dev *dev, unsigned int cmd, unsigned long arg)
+static long one_ring(struct vhost_vq *vq, unsigned int cmd, unsigned long arg)
 {
-	struct vhost_vq *vq;
-	uint32_t index;
-	long ret;
-
-	ret = vhost_check_owner(dev);
-	if (ret)
-		return ret;
-	if (copy_from_user(&index, (const void *)arg, sizeof(index)))
-		return -EFAULT;
-	if (index >= dev->n_vqs)
-		return -ENOBUFS;
-	vq = &dev->vqs[index];
 	switch (cmd) {
 	case VHOST_SET_VRING_NUM:
 		return set_num(vq, arg);
@@ -292,13 +410,34 @@ static long vring_ioctl(struct vhost_dev *dev, unsigned int cmd, unsigned long a
 	}
 }
 
+static long vring_ioctl(struct vhost_dev *dev, unsigned int cmd, unsigned long arg)
+{
+	uint32_t index;
+	long ret;
+
+	ret = vhost_check_owner(dev);
+	if (ret)
+		return ret;
+	if (copy_from_user(&index, (const void *)arg, sizeof(index)))
+		return -EFAULT;
+	if (index >= dev->n_vqs)
+		return -ENOBUFS;
+	/* The lines need no lock of the ring's, so a swap of CALL waits for no work. */
+	if (cmd == VHOST_SET_VRING_CALL || cmd == VHOST_SET_VRING_ERR)
+		return one_ring(&dev->vqs[index], cmd, arg);
+	vhost_ring_lock(&dev->vqs[index]);
+	ret = one_ring(&dev->vqs[index], cmd, arg);
+	vhost_ring_unlock(&dev->vqs[index]);
+	return ret;
+}
+
 VHOST_HANDLER(vhost_ioctl_vring)
 {
 	struct vhost_dev *dev = f->priv;
 	long ret;
 
-	vhost_lock(dev);
+	pthread_mutex_lock(&dev->mutex);
 	ret = vring_ioctl(dev, call->cmd, call->arg);
-	vhost_unlock(dev);
+	pthread_mutex_unlock(&dev->mutex);
 	return ret;
 }

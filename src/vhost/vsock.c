@@ -14,14 +14,12 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/*
- * The kernel offers these and two more: ACCESS_PLATFORM, for which there is no IOTLB here,
- * and sockets of packets, for which Firecracker's convention has no place.
- */
-#define FEATURES                                                                                   \
-	(BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_ANY_LAYOUT) |         \
-	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1))
-#define BACKEND_FEATURES BIT(VHOST_BACKEND_F_IOTLB_MSG_V2)
+/* The kernel's but for two: an IOTLB, and sockets of packets, for which Firecracker's
+ * convention has no place. */
+#define FEATURES                                                                           \
+	(BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_ANY_LAYOUT) | \
+	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                 \
+	 BIT(VIRTIO_F_VERSION_1))
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vsock *all;
@@ -45,16 +43,9 @@ static int vsock_work_timeout(struct vhost_dev *dev)
 static const struct vhost_ops vsock_dev_ops = {
 	.work = vsock_work,
 	.timeout = vsock_work_timeout,
+	.features = {FEATURES},
+	.backend_features = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2),
 };
-
-static void kicked(struct vhost_source *source, uint32_t events)
-{
-	struct vhost_vq *vq = (struct vhost_vq *)source;
-
-	/* A ring that was broken is tried again. */
-	if (vq->active)
-		virtqueue_clear_error(&vq->ring);
-}
 
 static int vsock_open(struct file *f, void *context)
 {
@@ -64,25 +55,22 @@ static int vsock_open(struct file *f, void *context)
 
 	if (!v)
 		return -ENOMEM;
-	ret = vhost_init(&v->dev, &vsock_dev_ops, "vhost-vsock", v->vqs, VSOCK_QUEUES);
+	ret = vhost_init(&v->dev, f, &vsock_dev_ops, "vhost-vsock", v->vqs, VSOCK_QUEUES);
 	if (ret) {
 		free(v);
 		return ret;
 	}
-	for (unsigned i = 0; i < VSOCK_QUEUES; i++)
-		v->vqs[i].source.ready = kicked;
 	v->controls_end = &v->controls;
 	v->ready_end = &v->ready;
 	v->listener = -1;
 	v->next_port = UINT32_C(1) << 30;
-	v->pool = (struct virtqueue_pool){.iov = v->iov, .max_iov = 1024, .ranges = v->ranges,
-					  .max_ranges = 1024};
+	v->pool = (struct virtqueue_pool){
+		.iov = v->iov, .max_iov = 1024, .ranges = v->ranges, .max_ranges = 1024};
 	strncpy(v->path, path ? path : "", sizeof(v->path) - 1);
 	pthread_mutex_lock(&all_lock);
 	v->next = all;
 	all = v;
 	pthread_mutex_unlock(&all_lock);
-	f->priv = &v->dev;
 	return 0;
 }
 
@@ -90,7 +78,7 @@ static void vsock_release(struct file *f)
 {
 	struct vsock *v = f->priv, **link;
 
-	vhost_worker_stop(&v->dev);
+	vhost_workers_stop(&v->dev);
 	pthread_mutex_lock(&all_lock);
 	for (link = &all; *link != v; link = &(*link)->next)
 		;
@@ -141,7 +129,7 @@ static long start(struct vsock *v)
 		return ret;
 	}
 	vsock_listen(v);
-	vhost_worker_wake(&v->dev);
+	vhost_queue(&v->vqs[VSOCK_RX]);
 	return 0;
 }
 
@@ -168,58 +156,10 @@ static VHOST_HANDLER(set_running)
 	return ret;
 }
 
-static VHOST_HANDLER(get_features)
-{
-	static const uint64_t features = FEATURES;
-
-	return copy_to_user((void *)call->arg, &features, sizeof(features));
-}
-
-static VHOST_HANDLER(set_features)
-{
-	struct vhost_dev *dev = f->priv;
-	uint64_t features;
-	long ret;
-
-	if (copy_from_user(&features, (const void *)call->arg, sizeof(features)))
-		return -EFAULT;
-	if (features & ~FEATURES)
-		return -EOPNOTSUPP;
-	vhost_lock(dev);
-	ret = vhost_set_features(dev, features);
-	vhost_unlock(dev);
-	return ret;
-}
-
-static VHOST_HANDLER(get_backend_features)
-{
-	static const uint64_t features = BACKEND_FEATURES;
-
-	return copy_to_user((void *)call->arg, &features, sizeof(features));
-}
-
-static VHOST_HANDLER(set_backend_features)
-{
-	struct vhost_dev *dev = f->priv;
-	uint64_t features;
-
-	if (copy_from_user(&features, (const void *)call->arg, sizeof(features)))
-		return -EFAULT;
-	if (features & ~BACKEND_FEATURES)
-		return -EOPNOTSUPP;
-	vhost_lock(dev);
-	dev->backend_features = features;
-	vhost_unlock(dev);
-	return 0;
-}
-
 static const struct ioctl_row rows[] = {
 	VHOST_ROW(VHOST_VSOCK_SET_GUEST_CID, set_guest_cid, vhost_decode_u64),
 	VHOST_ROW(VHOST_VSOCK_SET_RUNNING, set_running, vhost_decode_int),
-	VHOST_ROW(VHOST_GET_FEATURES, get_features, vhost_decode_features),
-	VHOST_ROW(VHOST_SET_FEATURES, set_features, vhost_decode_features),
-	VHOST_ROW(VHOST_GET_BACKEND_FEATURES, get_backend_features, vhost_decode_u64),
-	VHOST_ROW(VHOST_SET_BACKEND_FEATURES, set_backend_features, vhost_decode_u64),
+	VHOST_BACKEND_FEATURES_ROWS,
 	VHOST_COMMON_ROWS,
 };
 

@@ -339,7 +339,7 @@ bool vsock_take_packets(struct vsock *v)
 	unsigned packets = 0, good, i;
 	int n = 0;
 
-	if (!vq->active || virtqueue_error(&vq->ring, NULL))
+	if (!vhost_vq_runnable(vq))
 		return false;
 	virtqueue_disable_kicks(&vq->ring);
 	while (packets < ROUND_PACKETS) {
@@ -369,7 +369,7 @@ bool vsock_take_packets(struct vsock *v)
 			virtqueue_used(&vq->ring, chains, good);
 		packets += i;
 	}
-	if (n < 0)
+	if (n < 0 && n != -EAGAIN)
 		vhost_vq_error(vq);
 	if (packets)
 		vhost_vq_signal(vq);
@@ -507,7 +507,7 @@ bool vsock_send_packets(struct vsock *v)
 	unsigned packets = 0, i;
 	int n = 0, ret = 1;
 
-	if (!vq->active || virtqueue_error(&vq->ring, NULL))
+	if (!vhost_vq_runnable(vq))
 		return false;
 	virtqueue_disable_kicks(&vq->ring);
 	while ((v->controls || v->ready) && packets < ROUND_PACKETS && ret == 1) {
@@ -532,7 +532,7 @@ bool vsock_send_packets(struct vsock *v)
 	}
 	if (ret < 0)
 		virtqueue_fail(&vq->ring, ret, "a buffer that no packet can be put in");
-	if (ret < 0 || n < 0)
+	if (ret < 0 || (n < 0 && n != -EAGAIN))
 		vhost_vq_error(vq);
 	if (packets)
 		vhost_vq_signal(vq);
