@@ -67,7 +67,38 @@ static void unmap(void *owner, uint64_t address, uint64_t size, unsigned access)
 	standin_dma_unmap(queue->virtio->dev, address, size);
 }
 
-static const struct virtqueue_ops ops = {.map = map, .unmap = unmap};
+static int window(void *owner, uint64_t address, unsigned access,
+		  struct virtqueue_window *ret_window)
+{
+	struct virtio_queue *queue = owner;
+	struct standin_dma_window w;
+
+	if (standin_dma_window(queue->virtio->dev, address, &w) < 0)
+		return -EFAULT;
+	*ret_window = (struct virtqueue_window){
+		.first = w.first,
+		.last = w.last,
+		.memory = w.memory,
+		.access = VIRTQUEUE_RING | (w.access & STANDIN_DMA_READ ? VIRTQUEUE_READ : 0u) |
+			  (w.access & STANDIN_DMA_WRITE ? VIRTQUEUE_WRITE : 0u),
+	};
+	return 0;
+}
+
+static void unwindow(void *owner, const struct virtqueue_window *w)
+{
+	struct virtio_queue *queue = owner;
+
+	standin_dma_window_end(queue->virtio->dev,
+			       &(struct standin_dma_window){.first = w->first, .last = w->last});
+}
+
+const struct virtqueue_ops virtio_ring_ops = {
+	.map = map,
+	.unmap = unmap,
+	.window = window,
+	.unwindow = unwindow,
+};
 
 /* ---- interrupts ---- */
 
@@ -209,6 +240,8 @@ static bool set_status(struct virtio *v, uint8_t status)
 	begins = status & ~v->status & VIRTIO_STATUS_DRIVER_OK;
 	/* Bits only ever get set. */
 	v->status |= status & ~VIRTIO_STATUS_NEEDS_RESET;
+	if (begins && v->begin)
+		v->begin(v);
 	if (begins)
 		atomic_fetch_and(&v->gate, ~GATE_CLOSED);
 	return begins;
@@ -217,7 +250,7 @@ static bool set_status(struct virtio *v, uint8_t status)
 static void enable_queue(struct virtio *v, struct virtio_queue *queue)
 {
 	struct virtqueue_config config = {
-		.ops = &ops,
+		.ops = &virtio_ring_ops,
 		.owner = queue,
 		.name = standin_device_address(v->dev),
 		.features = v->features,
@@ -380,7 +413,8 @@ static void notify(struct virtio *v, unsigned index)
 		return;
 	if (v->queues[index].enabled) {
 		v->work(&v->queues[index]);
-		standin_doorbells_poll(v->dev);
+		if (!v->own_thread)
+			standin_doorbells_poll(v->dev);
 	}
 	virtio_leave(v);
 }
@@ -412,7 +446,7 @@ bool virtio_doorbells(struct standin_device *dev)
 	struct virtio *v = standin_device_state(dev);
 	bool worked = false;
 
-	if (!virtio_enter(v))
+	if (v->own_thread || !virtio_enter(v))
 		return false;
 	for (unsigned i = 0; i < v->n_queues; i++) {
 		struct virtio_queue *queue = &v->queues[i];
@@ -456,6 +490,9 @@ void virtio_realize(struct virtio *v, struct standin_device *dev, struct standin
 		{0, PAGE_SIZE_, STANDIN_PAGE_TRAP},
 		{NOTIFY, NOTIFY_SIZE, STANDIN_PAGE_DOORBELL},
 	};
+	static const struct standin_span trapped[] = {
+		{0, NOTIFY + NOTIFY_SIZE, STANDIN_PAGE_TRAP},
+	};
 
 	v->dev = dev;
 	pthread_mutex_init(&v->lock, NULL);
@@ -489,8 +526,8 @@ void virtio_realize(struct virtio *v, struct standin_device *dev, struct standin
 		.power_management = true,
 		.bar[0] = {.size = BAR_SIZE,
 			   .flags = STANDIN_BAR_MEM64,
-			   .spans = spans,
-			   .n_spans = 2},
+			   .spans = v->own_thread ? trapped : spans,
+			   .n_spans = v->own_thread ? 1 : 2},
 		.capabilities = v->capabilities,
 		.n_capabilities = 4,
 	};

@@ -64,6 +64,15 @@ struct virtio {
 	unsigned config_size;
 	/* There may be chains to fetch: called inside the gate, on any thread. */
 	void (*work)(struct virtio_queue *queue);
+	/*
+	 * The driver is about to be ready: features are settled, nobody is inside.  Runs with
+	 * lock held, perhaps in a signal handler.  NULL: nothing is done.
+	 */
+	void (*begin)(struct virtio *v);
+	/* Work is done by a thread of the model's, which work() wakes; it looks at queues itself
+	 * while it is busy, and tells drivers not to notify meanwhile.  So notifications are never
+	 * polled here. */
+	bool own_thread;
 
 	uint64_t features; /* negotiated; settled when the gate is open */
 
@@ -81,6 +90,9 @@ struct virtio {
 	uint8_t capability[4][20];
 	struct standin_capability capabilities[4];
 };
+
+/* What the transport tells the ring engine: for a queue whose owner it is. */
+extern const struct virtqueue_ops virtio_ring_ops;
 
 /* Fills *pci and makes the queues.  After it, virtio_unrealize() must follow. */
 void virtio_realize(struct virtio *v, struct standin_device *dev, struct standin_pci *pci);

@@ -246,7 +246,9 @@ int split_should_signal(struct virtqueue *vq)
 
 int split_kicks(struct virtqueue *vq, bool wanted)
 {
-	uint16_t event = vq->at.avail;
+	/* Beyond what is known, not beyond what was fetched: the owner may want more than it has
+	 * been given so far. */
+	uint16_t event = vq->avail_seen;
 	int result;
 
 	if (!vq->event_idx) {
