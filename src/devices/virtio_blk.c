@@ -6,51 +6,30 @@
  * answer at once completes in the loop that fetches, with one interrupt for all; the rest keeps
  * the gate open and completes on a thread of the backend's.
  */
-#include <ctype.h>
 #include <errno.h>
-#include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "backend/backend.h"
-#include "core/fault.h"
 #include "core/hostfd.h"
 #include "devices/virtio_pci.h"
+#include "virtio/blk.h"
 
-FAULT_POINTS(virtio_blk_points, "virtio-blk.read", "virtio-blk.write", "virtio-blk.flush",
-	     "virtio-blk.discard", "virtio-blk.write_zeroes")
-
-#define F(bit) (UINT64_C(1) << (bit))
-
-#define SECTOR_SHIFT 9
-#define SEGMENTS     126u              /* data segments in a request */
-#define RANGES       (SEGMENTS + 4)    /* and header, status, and some slack */
-#define PIECES       (2 * RANGES)      /* a segment may lie across mappings */
 #define REQUESTS     VIRTIO_QUEUE_SIZE /* for each queue */
-#define MAX_SECTORS  (1u << 22)        /* of a discard or a write of zeroes */
-#define PENDING      0xff              /* no status: completes later */
 #define CONFIG_BYTES 60u               /* up to write_zeroes_may_unmap and its padding */
 
 struct blk;
 
 struct blk_request {
-	struct backend_request io; /* first: the backend hands this back */
+	struct virtio_blk_request request; /* first: the backend hands this back */
 	struct virtio_queue *queue;
 	struct blk_request *next; /* free list */
-	struct virtqueue_chain chain;
-	uint8_t *status;  /* in the driver's memory */
-	uint64_t data_in; /* bytes that a success has written, without the status */
-	struct iovec iov[PIECES];
-	struct virtqueue_range ranges[RANGES];
 };
 
 struct blk {
 	struct virtio virtio; /* first */
-	struct backend *backend;
-	char serial[VIRTIO_BLK_ID_BYTES + 1];
-	unsigned block_shift;
-	uint64_t sectors;
+	struct virtio_blk drive;
 	struct blk_request *memory; /* REQUESTS for each queue, touched when first used */
 	size_t memory_size;
 	/* By queue, under its lock. */
@@ -91,21 +70,11 @@ static void give_request(struct blk_request *request)
 /* Hands the request back to the driver, who is not told yet. */
 static void complete(struct blk_request *request, uint8_t status)
 {
-	struct virtqueue_chain *chain = &request->chain;
-
-	if (standin_copy_to(request->status, &status, 1) < 0)
-		virtqueue_fail(&request->queue->vq, -EFAULT, "no memory behind a status byte");
-	chain->written = status == VIRTIO_BLK_S_OK ? (uint32_t)request->data_in + 1 : 1;
-	virtqueue_used(&request->queue->vq, chain, 1);
+	virtio_blk_complete(&request->request, &request->queue->vq, status);
 	give_request(request);
 }
 
 /* ---- execution ---- */
-
-static uint8_t status_of(int error)
-{
-	return error == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
-}
 
 static void work(struct virtio_queue *queue);
 
@@ -131,7 +100,7 @@ static void done(struct backend_request *io, int error)
 	bool starved;
 
 	pthread_mutex_lock(&queue->lock);
-	complete(request, status_of(error));
+	complete(request, virtio_blk_status(error));
 	starved = b->starved[queue->index];
 	tell_and_unlock(queue);
 	if (starved)
@@ -139,165 +108,18 @@ static void done(struct backend_request *io, int error)
 	virtio_leave(&b->virtio);
 }
 
-static uint8_t submit(struct blk_request *request, enum backend_op op, uint64_t sector,
-		      uint64_t size, struct iovec *iov, unsigned n_iov)
-{
-	struct blk *b = blk_of(request->queue);
-	int result;
-
-	request->io = (struct backend_request){
-		.op = op,
-		/* Without FLUSH the driver takes it that writes are on the disk. */
-		.durable = op != BACKEND_READ && !(b->virtio.features & F(VIRTIO_BLK_F_FLUSH)),
-		.offset = sector << SECTOR_SHIFT,
-		.size = size,
-		.iov = iov,
-		.n_iov = n_iov,
-		.done = done,
-	};
-	virtio_enter_again(&b->virtio);
-	result = backend_submit(b->backend, &request->io);
-	if (result == BACKEND_QUEUED)
-		return PENDING;
-	virtio_leave(&b->virtio);
-	return status_of(result);
-}
-
-/* Whether the sectors exist and are whole blocks. */
-static bool good_range(const struct blk *b, uint64_t sector, uint64_t sectors)
-{
-	uint64_t mask = ((uint64_t)1 << (b->block_shift - SECTOR_SHIFT)) - 1;
-
-	return sector <= b->sectors && sectors <= b->sectors - sector && !(sector & mask) &&
-	       !(sectors & mask);
-}
-
-static uint8_t read_write(struct blk_request *request, bool write, uint64_t sector)
-{
-	struct virtqueue_chain *chain = &request->chain;
-	uint64_t size = write ? chain->readable_size : chain->writable_size;
-	struct blk *b = blk_of(request->queue);
-
-	if (size % (1 << SECTOR_SHIFT) || !good_range(b, sector, size >> SECTOR_SHIFT) ||
-	    (write && backend_read_only(b->backend)) ||
-	    fault_check(write ? "virtio-blk.write" : "virtio-blk.read") < 0)
-		return VIRTIO_BLK_S_IOERR;
-	request->data_in = write ? 0 : size;
-	if (size == 0)
-		return VIRTIO_BLK_S_OK;
-	return submit(request, write ? BACKEND_WRITE : BACKEND_READ, sector, size,
-		      write ? chain->readable : chain->writable,
-		      write ? chain->n_readable : chain->n_writable);
-}
-
-static uint8_t get_id(struct blk_request *request)
-{
-	struct virtqueue_chain *chain = &request->chain;
-	const char *id = blk_of(request->queue)->serial;
-	size_t left = VIRTIO_BLK_ID_BYTES;
-
-	for (unsigned i = 0; i < chain->n_writable && left; i++) {
-		struct iovec *piece = &chain->writable[i];
-		size_t size = piece->iov_len < left ? piece->iov_len : left;
-
-		if (standin_copy_to(piece->iov_base, id, size) < 0)
-			return VIRTIO_BLK_S_IOERR;
-		id += size;
-		left -= size;
-	}
-	request->data_in = VIRTIO_BLK_ID_BYTES - left;
-	return VIRTIO_BLK_S_OK;
-}
-
-/* Takes `size` bytes from the front of the readable data.  0 or -EFAULT. */
-static int pull(struct virtqueue_chain *chain, void *to, size_t size)
-{
-	char *at = to;
-
-	chain->readable_size -= size;
-	while (size) {
-		struct iovec *piece = chain->readable;
-		size_t n = piece->iov_len < size ? piece->iov_len : size;
-
-		if (standin_copy_from(at, piece->iov_base, n) < 0)
-			return -EFAULT;
-		at += n;
-		size -= n;
-		piece->iov_base = (char *)piece->iov_base + n;
-		piece->iov_len -= n;
-		if (piece->iov_len == 0) {
-			chain->readable++;
-			chain->n_readable--;
-		}
-	}
-	return 0;
-}
-
-static uint8_t discard_or_zero(struct blk_request *request, bool discard)
-{
-	struct virtio_blk_discard_write_zeroes segment;
-	struct blk *b = blk_of(request->queue);
-	bool unmap;
-
-	/* max_discard_seg and max_write_zeroes_seg are 1. */
-	if (request->chain.readable_size != sizeof(segment) ||
-	    pull(&request->chain, &segment, sizeof(segment)) < 0)
-		return VIRTIO_BLK_S_IOERR;
-	unmap = segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-	if (segment.flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP || (discard && unmap))
-		return VIRTIO_BLK_S_UNSUPP;
-	if (segment.num_sectors > MAX_SECTORS || backend_read_only(b->backend) ||
-	    !good_range(b, segment.sector, segment.num_sectors) ||
-	    fault_check(discard ? "virtio-blk.discard" : "virtio-blk.write_zeroes") < 0)
-		return VIRTIO_BLK_S_IOERR;
-	if (segment.num_sectors == 0)
-		return VIRTIO_BLK_S_OK;
-	return submit(request, discard || unmap ? BACKEND_DISCARD : BACKEND_ZERO, segment.sector,
-		      (uint64_t)segment.num_sectors << SECTOR_SHIFT, NULL, 0);
-}
-
-/* Cuts the last writable byte off, which is the status. */
-static void cut_status(struct blk_request *request)
-{
-	struct virtqueue_chain *chain = &request->chain;
-	struct iovec *last = &chain->writable[chain->n_writable - 1];
-
-	last->iov_len--;
-	chain->writable_size--;
-	request->status = (uint8_t *)last->iov_base + last->iov_len;
-	if (last->iov_len == 0)
-		chain->n_writable--;
-}
-
-/* A status, PENDING, or -1: no request at all. */
+/* A status, VIRTIO_BLK_PENDING, or -1: no request at all. */
 static int execute(struct blk_request *request)
 {
-	struct virtqueue_chain *chain = &request->chain;
-	struct virtio_blk_outhdr header;
+	struct blk *b = blk_of(request->queue);
+	int status;
 
-	if (chain->readable_size < sizeof(header) || chain->writable_size < 1)
-		return -1;
-	cut_status(request);
-	request->data_in = 0;
-	if (pull(chain, &header, sizeof(header)) < 0)
-		return VIRTIO_BLK_S_IOERR;
-	switch (header.type) {
-	case VIRTIO_BLK_T_IN:
-		return read_write(request, false, header.sector);
-	case VIRTIO_BLK_T_OUT:
-		return read_write(request, true, header.sector);
-	case VIRTIO_BLK_T_FLUSH:
-		if (fault_check("virtio-blk.flush") < 0)
-			return VIRTIO_BLK_S_IOERR;
-		return submit(request, BACKEND_FLUSH, 0, 0, NULL, 0);
-	case VIRTIO_BLK_T_GET_ID:
-		return get_id(request);
-	case VIRTIO_BLK_T_DISCARD:
-		return discard_or_zero(request, true);
-	case VIRTIO_BLK_T_WRITE_ZEROES:
-		return discard_or_zero(request, false);
-	}
-	return VIRTIO_BLK_S_UNSUPP;
+	/* A request that completes later keeps the gate open. */
+	virtio_enter_again(&b->virtio);
+	status = virtio_blk_execute(&b->drive, &request->request, b->virtio.features, done);
+	if (status != VIRTIO_BLK_PENDING)
+		virtio_leave(&b->virtio);
+	return status;
 }
 
 /* The next request, or NULL: none, or the ring is broken.  The queue's lock is held. */
@@ -311,12 +133,9 @@ static struct blk_request *fetch(struct virtio_queue *queue)
 	if (!request)
 		return NULL;
 	request->queue = queue;
-	pool = (struct virtqueue_pool){.iov = request->iov,
-				       .ranges = request->ranges,
-				       .max_iov = PIECES,
-				       .max_ranges = RANGES};
+	virtio_blk_pool(&request->request, &pool);
 	for (;;) {
-		int n = virtqueue_fetch(&queue->vq, &request->chain, 1, &pool);
+		int n = virtqueue_fetch(&queue->vq, &request->request.chain, 1, &pool);
 
 		if (n == 1)
 			return request;
@@ -341,9 +160,9 @@ static void work(struct virtio_queue *queue)
 		pthread_mutex_lock(&queue->lock);
 		if (status < 0) {
 			virtqueue_fail(&queue->vq, -EINVAL, "no header or no status byte");
-			virtqueue_drop(&queue->vq, &request->chain);
+			virtqueue_drop(&queue->vq, &request->request.chain);
 			give_request(request);
-		} else if (status != PENDING) {
+		} else if (status != VIRTIO_BLK_PENDING) {
 			complete(request, (uint8_t)status);
 		}
 	}
@@ -352,34 +171,14 @@ static void work(struct virtio_queue *queue)
 
 /* ---- configuration ---- */
 
-static void put(struct blk *b, size_t offset, uint64_t value, unsigned size)
-{
-	memcpy(b->virtio.config + offset, &value, size);
-}
-
-#define CONFIG(field, value)                                     \
-	put(b, offsetof(struct virtio_blk_config, field), value, \
-	    sizeof(((struct virtio_blk_config *)NULL)->field))
-
 static void fill_config(struct blk *b)
 {
-	CONFIG(capacity, b->sectors);
-	CONFIG(seg_max, SEGMENTS);
-	CONFIG(blk_size, 1u << b->block_shift);
-	CONFIG(num_queues, b->virtio.n_queues);
-	CONFIG(max_discard_sectors, MAX_SECTORS);
-	CONFIG(max_discard_seg, 1);
-	CONFIG(discard_sector_alignment, 1u << (b->block_shift - SECTOR_SHIFT));
-	CONFIG(max_write_zeroes_sectors, MAX_SECTORS);
-	CONFIG(max_write_zeroes_seg, 1);
-	CONFIG(write_zeroes_may_unmap, 1);
+	struct virtio_blk_config config;
+
+	virtio_blk_config(&b->drive, b->virtio.n_queues, &config);
+	memcpy(b->virtio.config, &config, CONFIG_BYTES);
 	b->virtio.config_size = CONFIG_BYTES;
-	b->virtio.offered = F(VIRTIO_BLK_F_SEG_MAX) | F(VIRTIO_BLK_F_BLK_SIZE) |
-			    F(VIRTIO_BLK_F_FLUSH) | F(VIRTIO_BLK_F_MQ);
-	if (backend_read_only(b->backend))
-		b->virtio.offered |= F(VIRTIO_BLK_F_RO);
-	else
-		b->virtio.offered |= F(VIRTIO_BLK_F_DISCARD) | F(VIRTIO_BLK_F_WRITE_ZEROES);
+	b->virtio.offered = virtio_blk_features(&b->drive);
 }
 
 static int read_serial(struct standin_device *dev, struct blk *b)
@@ -387,17 +186,15 @@ static int read_serial(struct standin_device *dev, struct blk *b)
 	const char *serial = standin_config_string(dev, "serial");
 
 	if (!serial) {
-		snprintf(b->serial, sizeof(b->serial), "standin-%.12s",
+		snprintf(b->drive.serial, sizeof(b->drive.serial), "standin-%.12s",
 			 standin_device_address(dev));
 		return 0;
 	}
-	for (const char *p = serial; *p; p++)
-		if (!isascii((unsigned char)*p) || !isprint((unsigned char)*p))
-			return standin_device_error(dev, -EINVAL, "serial=: printable ASCII only");
-	if (!*serial || strlen(serial) > VIRTIO_BLK_ID_BYTES)
-		return standin_device_error(dev, -EINVAL, "serial=: 1 to %d characters",
+	if (!virtio_blk_serial_ok(serial))
+		return standin_device_error(dev, -EINVAL,
+					    "serial=: 1 to %d characters, printable ASCII only",
 					    VIRTIO_BLK_ID_BYTES);
-	memcpy(b->serial, serial, strlen(serial));
+	memcpy(b->drive.serial, serial, strlen(serial));
 	return 0;
 }
 
@@ -405,6 +202,7 @@ static int blk_realize(struct standin_device *dev, struct standin_pci *pci)
 {
 	struct blk *b = standin_device_state(dev);
 	uint64_t block_size, queues;
+	struct backend *backend;
 	void *memory;
 	bool packed;
 	int r;
@@ -415,7 +213,7 @@ static int blk_realize(struct standin_device *dev, struct standin_pci *pci)
 	if (block_size & (block_size - 1))
 		return standin_device_error(dev, -EINVAL, "blocksize=%llu: a power of two",
 					    (unsigned long long)block_size);
-	b->block_shift = (unsigned)__builtin_ctzll(block_size);
+	b->drive.block_shift = (unsigned)__builtin_ctzll(block_size);
 	r = standin_config_number(dev, "queues", 4, 1, VIRTIO_QUEUES, &queues);
 	if (r < 0)
 		return r;
@@ -432,13 +230,13 @@ static int blk_realize(struct standin_device *dev, struct standin_pci *pci)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (host_is_error(memory))
 		return standin_device_error(dev, -ENOMEM, "out of memory");
-	r = backend_open(dev, 1u << b->block_shift, &b->backend);
+	r = backend_open(dev, 1u << b->drive.block_shift, &backend);
 	if (r < 0) {
 		host_munmap(memory, b->memory_size);
 		return r;
 	}
 	b->memory = memory;
-	b->sectors = backend_size(b->backend) >> SECTOR_SHIFT;
+	virtio_blk_init(&b->drive, backend);
 	b->virtio.type = 2;
 	b->virtio.class_code = 0x010000;
 	b->virtio.work = work;
@@ -451,7 +249,7 @@ static void blk_unrealize(struct standin_device *dev)
 {
 	struct blk *b = standin_device_state(dev);
 
-	backend_close(b->backend);
+	backend_close(b->drive.backend);
 	virtio_unrealize(&b->virtio);
 	host_munmap(b->memory, b->memory_size);
 }
@@ -462,7 +260,7 @@ static void blk_command_changed(struct standin_device *dev, uint16_t command)
 	struct blk *b = standin_device_state(dev);
 
 	if (command & 4)
-		backend_start(b->backend);
+		backend_start(b->drive.backend);
 }
 
 static const struct standin_key blk_keys[] = {
