@@ -10,6 +10,9 @@
 
 static const char *const tree_prefixes[] = {
 	"/dev/vfio",
+	"/dev/vhost-net",
+	"/dev/vhost-scsi",
+	"/dev/vhost-test",
 	"/dev/vhost-vsock",
 	"/dev/iommu",
 	"/sys/bus/pci",

@@ -40,4 +40,8 @@ struct vhost_vring_worker {
 #define VHOST_GET_FORK_FROM_OWNER _IOR(VHOST_VIRTIO, 0x85, __u8)
 #endif
 
+/* drivers/vhost/test.h, which no package has. */
+#define VHOST_TEST_RUN         _IOW(VHOST_VIRTIO, 0x31, int)
+#define VHOST_TEST_SET_BACKEND _IOW(VHOST_VIRTIO, 0x32, int)
+
 #endif

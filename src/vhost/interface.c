@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhost's device nodes: /dev/vhost-vsock, with the kernel's number (misc 10:241). */
+/* vhost's device nodes, which are all of major number 10 (misc). */
+#include <stddef.h>
 #include <sys/sysmacros.h>
 
 #include "core/instance.h"
+#include "vhost/test.h"
 #include "vhost/vsock.h"
 
-#define MISC_MAJOR  10
-#define VSOCK_MINOR 241
+#define MISC_MAJOR 10
+
+/* The numbers up to 255 are fixed; from 256 on the kernel gives them out in turn. */
+static const struct misc_node {
+	const char *path;
+	const struct file_ops *ops;
+	unsigned minor;
+} nodes[] = {
+	{"/dev/vhost-vsock", &vhost_vsock_ops, 241},
+	{"/dev/vhost-test", &vhost_test_ops, 256},
+};
 
 static int vhost_start(struct instance *i)
 {
-	return node_add("/dev/vhost-vsock", &vhost_vsock_ops, NULL,
-			(uint32_t)makedev(MISC_MAJOR, VSOCK_MINOR));
+	int ret = 0;
+
+	for (size_t n = 0; n < sizeof(nodes) / sizeof(nodes[0]) && !ret; n++)
+		ret = node_add(nodes[n].path, nodes[n].ops, NULL,
+			       (uint32_t)makedev(MISC_MAJOR, nodes[n].minor));
+	return ret;
 }
 
 static const struct ioctl_table *const vhost_tables[] = {
 	&vhost_vsock_table,
+	&vhost_test_table,
 	NULL,
 };
 

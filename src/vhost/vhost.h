@@ -282,7 +282,12 @@ VHOST_DECODER(vhost_decode_features_array);
 VHOST_DECODER(vhost_decode_worker);
 VHOST_DECODER(vhost_decode_vring_worker);
 
-#define VHOST_ROW(command, handler, decode) IOCTL_ROW(command, IOCTL_USER, 0, handler, decode)
+/* Not by IOCTL_ROW(), which would be given the command's number in place of its name. */
+#define VHOST_ROW(command, handler_, decode_)                                    \
+	{                                                                        \
+		.cmd = (command), .name = #command, .rule = IOCTL_USER,          \
+		.handler = (handler_), .decode = (decode_)                       \
+	}
 
 #define VHOST_COMMON_ROWS                                                                       \
 	IOCTL_ROW(VHOST_SET_OWNER, IOCTL_NONE, 0, vhost_ioctl_set_owner, NULL),                 \
