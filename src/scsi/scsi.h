@@ -125,8 +125,7 @@ struct scsi_nexus_config {
 	uint64_t initiator;
 	/*
 	 * Called on the thread that made the change, before it returns (for MODE SELECT: the
-	 * one that runs the command).  May be NULL.  It must not add or remove units, nor take
-	 * a lock that is held where nexuses are created or destroyed.
+	 * one that runs the command).  May be NULL.  It must not add or remove units.
 	 */
 	void (*changed)(void *arg, enum scsi_change change, unsigned lun);
 	void *arg;
@@ -199,7 +198,7 @@ struct scsi_command {
 	struct backend_request io;
 	struct iovec own_iov;
 	uint8_t manage;
-	bool alone, durable;
+	bool alone;
 };
 
 #define SCSI_DONE   0

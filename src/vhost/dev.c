@@ -26,7 +26,6 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 {
 	memset(dev, 0, sizeof(*dev));
 	pthread_mutex_init(&dev->mutex, NULL);
-	pthread_rwlock_init(&dev->running, NULL);
 	pthread_mutex_init(&dev->message_mutex, NULL);
 	dev->ops = ops;
 	dev->name = name;
@@ -50,31 +49,35 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 	return 0;
 }
 
-/* ---- locks ---- */
-
-static void stop_running(struct vhost_dev *dev)
+static void lock_rings(struct vhost_dev *dev)
 {
 	atomic_fetch_add(&dev->waiting, 1);
-	pthread_rwlock_wrlock(&dev->running);
+	for (unsigned i = 0; i < dev->n_vqs; i++)
+		pthread_mutex_lock(&dev->vqs[i].mutex);
 	atomic_fetch_sub(&dev->waiting, 1);
+}
+
+static void unlock_rings(struct vhost_dev *dev)
+{
+	for (unsigned i = dev->n_vqs; i-- > 0;)
+		pthread_mutex_unlock(&dev->vqs[i].mutex);
 }
 
 void vhost_lock(struct vhost_dev *dev)
 {
 	pthread_mutex_lock(&dev->mutex);
-	stop_running(dev);
+	lock_rings(dev);
 }
 
 void vhost_unlock(struct vhost_dev *dev)
 {
-	pthread_rwlock_unlock(&dev->running);
+	unlock_rings(dev);
 	pthread_mutex_unlock(&dev->mutex);
 }
 
 void vhost_ring_lock(struct vhost_vq *vq)
 {
 	atomic_fetch_add(&vq->dev->waiting, 1);
-	pthread_rwlock_rdlock(&vq->dev->running);
 	pthread_mutex_lock(&vq->mutex);
 	atomic_fetch_sub(&vq->dev->waiting, 1);
 }
@@ -82,10 +85,7 @@ void vhost_ring_lock(struct vhost_vq *vq)
 void vhost_ring_unlock(struct vhost_vq *vq)
 {
 	pthread_mutex_unlock(&vq->mutex);
-	pthread_rwlock_unlock(&vq->dev->running);
 }
-
-/* ---- owner ---- */
 
 long vhost_check_owner(const struct vhost_dev *dev)
 {
@@ -145,14 +145,14 @@ static long reset_owner(struct vhost_dev *dev)
 	memory = vhost_iotlb_create();
 	if (!memory)
 		return -ENOMEM;
-	stop_running(dev);
+	lock_rings(dev);
 	dev->ops->reset(dev);
-	pthread_rwlock_unlock(&dev->running);
+	unlock_rings(dev);
 	vhost_workers_stop(dev);
-	stop_running(dev);
+	lock_rings(dev);
 	forget(dev);
 	dev->memory = memory;
-	pthread_rwlock_unlock(&dev->running);
+	unlock_rings(dev);
 	return 0;
 }
 
@@ -256,6 +256,5 @@ void vhost_finish(struct vhost_dev *dev)
 	for (unsigned i = 0; i < dev->n_vqs; i++)
 		pthread_mutex_destroy(&dev->vqs[i].mutex);
 	pthread_mutex_destroy(&dev->message_mutex);
-	pthread_rwlock_destroy(&dev->running);
 	pthread_mutex_destroy(&dev->mutex);
 }

@@ -4,7 +4,6 @@
 #include <sys/sysmacros.h>
 
 #include "core/instance.h"
-#include "vhost/net.h"
 #include "vhost/test.h"
 #include "vhost/vsock.h"
 
@@ -16,7 +15,6 @@ static const struct misc_node {
 	const struct file_ops *ops;
 	unsigned minor;
 } nodes[] = {
-	{"/dev/vhost-net", &vhost_net_ops, 238},
 	{"/dev/vhost-vsock", &vhost_vsock_ops, 241},
 	{"/dev/vhost-test", &vhost_test_ops, 256},
 };
@@ -32,7 +30,6 @@ static int vhost_start(struct instance *i)
 }
 
 static const struct ioctl_table *const vhost_tables[] = {
-	&vhost_net_table,
 	&vhost_vsock_table,
 	&vhost_test_table,
 	NULL,

@@ -14,13 +14,12 @@
  * Locks, in the order in which they are taken:
  *	dev->mutex	ioctls and IOTLB messages: who owns the device, its features, memory
  *			and workers.  Workers never take it.
- *	dev->running	what rings read of the device: memory, IOTLB, features.  Whoever is at
- *			work on a ring holds it for reading, who changes these, for writing.
- *	vq->mutex	everything of a ring.  Whoever holds dev->running for writing needs
- *			none.
+ *	vq->mutex	by index.  Everything of a ring.  The ring's worker holds it while it
+ *			works; what rings read of the device (memory, IOTLB, features) changes
+ *			only while all rings' are held.
  *	dev->message_mutex	the misses that wait to be read or answered.
- * vhost_lock() takes the first, and the second for writing: nothing runs.  Workers give way
- * between rounds to those that wait in vhost_lock() and vhost_ring_lock().
+ * vhost_lock() takes the first and all of the second: nothing runs.  A worker gives way
+ * between rounds to those that wait (vhost_lock, vhost_ring_lock).
  */
 #ifndef STANDIN_VHOST_VHOST_H
 #define STANDIN_VHOST_VHOST_H
@@ -48,7 +47,7 @@ struct vhost_worker;
 
 /*
  * Something that a device's first worker waits for.  `ready` runs on that thread: for a
- * device with ops->work as that, else without a lock, and then it may do
+ * device with ops->work under all rings' mutexes, else without a lock, and then it may do
  * little more than vhost_queue().  It may run once more after vhost_unwatch().
  */
 struct vhost_source {
@@ -97,7 +96,7 @@ struct vhost_ops {
 	 * wants the ring polled.  The ring may have no backend, or be broken: that is
 	 * vhost_vq_runnable()'s to say.
 	 *
-	 * work: with dev->running for writing, after anything.
+	 * work: under all rings' mutexes, after anything.
 	 */
 	bool (*work_ring)(struct vhost_vq *vq);
 	bool (*work)(struct vhost_dev *dev);
@@ -130,8 +129,7 @@ struct vhost_dev {
 	const char *name; /* "vhost-vsock" */
 	struct file *file;
 	pthread_mutex_t mutex;
-	pthread_rwlock_t running;
-	_Atomic int waiting; /* for dev->running or a ring, other than workers */
+	_Atomic int waiting; /* for a ring's mutex, other than workers */
 	bool owned;
 	pid_t owner;        /* user_client.pid: 0 is this process */
 	uint8_t fork_owner; /* without it there are no workers beside the first */
@@ -160,7 +158,7 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 void vhost_finish(struct vhost_dev *dev);
 void vhost_lock(struct vhost_dev *dev);
 void vhost_unlock(struct vhost_dev *dev);
-/* One ring alone: for threads that are not its worker.  Not under vhost_lock(). */
+/* One ring alone, for threads that are neither a worker nor in an ioctl. */
 void vhost_ring_lock(struct vhost_vq *vq);
 void vhost_ring_unlock(struct vhost_vq *vq);
 /* 0, or -EPERM: nobody owns the device, or another process does. */
@@ -195,11 +193,11 @@ VHOST_HANDLER(vhost_ioctl_set_backend_features);
 /* ---- vring.c ---- */
 
 VHOST_HANDLER(vhost_ioctl_vring); /* all of them */
-/* Whether the ring and the memory can be used as they are set up.  Under the ring's locks. */
+/* Whether the ring and the memory can be used as they are set up.  Under the ring's mutex. */
 bool vhost_vq_access_ok(const struct vhost_vq *vq);
 /* Whether what it asks to be logged can be. */
 bool vhost_vq_log_ok(const struct vhost_vq *vq);
-/* Gives the ring a backend: 0 or -EFAULT.  Under dev->mutex and the ring's locks. */
+/* Gives the ring a backend: 0 or -EFAULT.  Under the ring's mutex, and the device's. */
 long vhost_vq_start(struct vhost_vq *vq);
 void vhost_vq_stop(struct vhost_vq *vq);
 /*
@@ -211,7 +209,7 @@ bool vhost_vq_runnable(struct vhost_vq *vq);
 void vhost_vq_renew(struct vhost_vq *vq);
 /* Where things are may have changed. */
 void vhost_vq_forget(struct vhost_vq *vq);
-/* As when the device was opened.  The workers have ended. */
+/* As when the device was opened.  Without a worker. */
 void vhost_vq_reset(struct vhost_vq *vq);
 /* The client's error eventfd: something was wrong with a chain. */
 void vhost_vq_error(struct vhost_vq *vq);
@@ -254,7 +252,7 @@ void vhost_queue(struct vhost_vq *vq);
 int vhost_watch(struct vhost_dev *dev, int fd, struct vhost_source *source, uint32_t events);
 void vhost_unwatch(struct vhost_dev *dev, int fd);
 /* The ring's new eventfd (private; -1: none) instead of its old one, which is closed.  Under
- * dev->mutex and the ring's locks.  0 or -errno. */
+ * both mutexes.  0 or -errno. */
 int vhost_set_kick(struct vhost_vq *vq, int fd);
 /* NEW_WORKER, FREE_WORKER, ATTACH_VRING_WORKER, GET_VRING_WORKER: VHOST_WORKER_ROWS. */
 VHOST_HANDLER(vhost_ioctl_worker);

@@ -189,7 +189,6 @@ void vhost_vq_reset(struct vhost_vq *vq)
 {
 	vhost_vq_stop(vq);
 	vhost_set_kick(vq, -1);
-	atomic_store(&vq->worker, NULL);
 	line_connect(&vq->call, -1);
 	line_connect(&vq->err, -1);
 	vq->num = 1;
