@@ -12,7 +12,6 @@
  *	set vfio.dma_entry_limit=65535
  *	vsock guest.sock
  *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
- *	net socket=/run/passt.sock,ifname=tap0
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -50,12 +49,6 @@ struct vhost_scsi_config {
 	struct config_keys keys; /* lun0=FILE, lun0.readonly=on, ... */
 };
 
-/* What taps of /dev/net/tun are plugged into. */
-struct net_config {
-	char *ifname; /* NULL: every interface that has no entry of its own */
-	char *spec;   /* see backend/net.h */
-};
-
 /* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
 struct config_settings {
 	uint32_t dma_entry_limit; /* vfio.dma_entry_limit, 65535 */
@@ -73,8 +66,6 @@ struct config {
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;
 	char *vsock_path; /* of the Unix sockets that guests' sockets end in; NULL: none */
-	struct net_config *nets;
-	size_t n_nets;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };

@@ -125,7 +125,8 @@ struct scsi_nexus_config {
 	uint64_t initiator;
 	/*
 	 * Called on the thread that made the change, before it returns (for MODE SELECT: the
-	 * one that runs the command).  May be NULL.  It must not add or remove units.
+	 * one that runs the command).  May be NULL.  It must not add or remove units, nor take
+	 * a lock that is held where nexuses are created or destroyed.
 	 */
 	void (*changed)(void *arg, enum scsi_change change, unsigned lun);
 	void *arg;
@@ -198,7 +199,7 @@ struct scsi_command {
 	struct backend_request io;
 	struct iovec own_iov;
 	uint8_t manage;
-	bool alone;
+	bool alone, durable;
 };
 
 #define SCSI_DONE   0

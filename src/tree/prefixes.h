@@ -9,7 +9,6 @@
 #define STANDIN_TREE_PREFIXES_H
 
 static const char *const tree_prefixes[] = {
-	"/dev/net/tun",
 	"/dev/vfio",
 	"/dev/vhost-net",
 	"/dev/vhost-scsi",

@@ -131,3 +131,13 @@ VHOST_DECODER(vhost_decode_vring_worker)
 	if (now(t, call, &s, sizeof(s)))
 		trace_print(t, "{index=%u, worker_id=%u}", s.index, s.worker_id);
 }
+
+VHOST_DECODER(vhost_decode_scsi_target)
+{
+	struct vhost_scsi_target target;
+
+	if (now(t, call, &target, sizeof(target)))
+		trace_print(t, "{abi_version=%d, vhost_wwpn=\"%.*s\", vhost_tpgt=%u}",
+			    target.abi_version, (int)sizeof(target.vhost_wwpn), target.vhost_wwpn,
+			    target.vhost_tpgt);
+}

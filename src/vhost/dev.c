@@ -26,6 +26,7 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 {
 	memset(dev, 0, sizeof(*dev));
 	pthread_mutex_init(&dev->mutex, NULL);
+	pthread_rwlock_init(&dev->running, NULL);
 	pthread_mutex_init(&dev->message_mutex, NULL);
 	dev->ops = ops;
 	dev->name = name;
@@ -49,35 +50,31 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 	return 0;
 }
 
-static void lock_rings(struct vhost_dev *dev)
+/* ---- locks ---- */
+
+static void stop_running(struct vhost_dev *dev)
 {
 	atomic_fetch_add(&dev->waiting, 1);
-	for (unsigned i = 0; i < dev->n_vqs; i++)
-		pthread_mutex_lock(&dev->vqs[i].mutex);
+	pthread_rwlock_wrlock(&dev->running);
 	atomic_fetch_sub(&dev->waiting, 1);
-}
-
-static void unlock_rings(struct vhost_dev *dev)
-{
-	for (unsigned i = dev->n_vqs; i-- > 0;)
-		pthread_mutex_unlock(&dev->vqs[i].mutex);
 }
 
 void vhost_lock(struct vhost_dev *dev)
 {
 	pthread_mutex_lock(&dev->mutex);
-	lock_rings(dev);
+	stop_running(dev);
 }
 
 void vhost_unlock(struct vhost_dev *dev)
 {
-	unlock_rings(dev);
+	pthread_rwlock_unlock(&dev->running);
 	pthread_mutex_unlock(&dev->mutex);
 }
 
 void vhost_ring_lock(struct vhost_vq *vq)
 {
 	atomic_fetch_add(&vq->dev->waiting, 1);
+	pthread_rwlock_rdlock(&vq->dev->running);
 	pthread_mutex_lock(&vq->mutex);
 	atomic_fetch_sub(&vq->dev->waiting, 1);
 }
@@ -85,7 +82,10 @@ void vhost_ring_lock(struct vhost_vq *vq)
 void vhost_ring_unlock(struct vhost_vq *vq)
 {
 	pthread_mutex_unlock(&vq->mutex);
+	pthread_rwlock_unlock(&vq->dev->running);
 }
+
+/* ---- owner ---- */
 
 long vhost_check_owner(const struct vhost_dev *dev)
 {
@@ -145,14 +145,14 @@ static long reset_owner(struct vhost_dev *dev)
 	memory = vhost_iotlb_create();
 	if (!memory)
 		return -ENOMEM;
-	lock_rings(dev);
+	stop_running(dev);
 	dev->ops->reset(dev);
-	unlock_rings(dev);
+	pthread_rwlock_unlock(&dev->running);
 	vhost_workers_stop(dev);
-	lock_rings(dev);
+	stop_running(dev);
 	forget(dev);
 	dev->memory = memory;
-	unlock_rings(dev);
+	pthread_rwlock_unlock(&dev->running);
 	return 0;
 }
 
@@ -228,6 +228,7 @@ VHOST_HANDLER(vhost_ioctl_set_log_fd)
 	pthread_mutex_lock(&dev->mutex);
 	ret = set_log_fd(dev, call->arg);
 	pthread_mutex_unlock(&dev->mutex);
+	vhost_settle(dev);
 	return ret;
 }
 
@@ -256,5 +257,6 @@ void vhost_finish(struct vhost_dev *dev)
 	for (unsigned i = 0; i < dev->n_vqs; i++)
 		pthread_mutex_destroy(&dev->vqs[i].mutex);
 	pthread_mutex_destroy(&dev->message_mutex);
+	pthread_rwlock_destroy(&dev->running);
 	pthread_mutex_destroy(&dev->mutex);
 }

@@ -4,6 +4,8 @@
 #include <sys/sysmacros.h>
 
 #include "core/instance.h"
+#include "vhost/net.h"
+#include "vhost/scsi.h"
 #include "vhost/test.h"
 #include "vhost/vsock.h"
 
@@ -15,8 +17,10 @@ static const struct misc_node {
 	const struct file_ops *ops;
 	unsigned minor;
 } nodes[] = {
+	{"/dev/vhost-net", &vhost_net_ops, 238},
 	{"/dev/vhost-vsock", &vhost_vsock_ops, 241},
 	{"/dev/vhost-test", &vhost_test_ops, 256},
+	{"/dev/vhost-scsi", &vhost_scsi_ops, 259},
 };
 
 static int vhost_start(struct instance *i)
@@ -29,8 +33,20 @@ static int vhost_start(struct instance *i)
 	return ret;
 }
 
+static int vhost_check(struct instance *i, char *error, size_t error_size)
+{
+	return scsi_ports_check(i->config, error, error_size);
+}
+
+static void vhost_stop(struct instance *i)
+{
+	scsi_ports_stop();
+}
+
 static const struct ioctl_table *const vhost_tables[] = {
+	&vhost_net_table,
 	&vhost_vsock_table,
+	&vhost_scsi_table,
 	&vhost_test_table,
 	NULL,
 };
@@ -38,6 +54,8 @@ static const struct ioctl_table *const vhost_tables[] = {
 static struct interface vhost_interface = {
 	.name = "vhost",
 	.start = vhost_start,
+	.check = vhost_check,
+	.stop = vhost_stop,
 	.tables = vhost_tables,
 };
 

@@ -188,3 +188,18 @@ int vhost_iotlb_translate(const struct vhost_iotlb *t, uint64_t address, uint64_
 	}
 	return (int)n;
 }
+
+const struct vhost_iotlb_entry *vhost_iotlb_window(const struct vhost_iotlb *t, uint64_t address,
+						   uint64_t *ret_first, uint64_t *ret_last)
+{
+	const struct vhost_iotlb_entry *e = vhost_iotlb_find(t, address, address);
+
+	if (!e)
+		return NULL;
+	*ret_first = e->first;
+	*ret_last = e->last;
+	/* Those before count as far as they reach. */
+	if (e > t->entries && e[-1].reach >= e->first)
+		*ret_first = e[-1].reach + 1;
+	return e;
+}

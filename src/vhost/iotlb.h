@@ -58,5 +58,11 @@ const struct vhost_iotlb_entry *vhost_iotlb_find(const struct vhost_iotlb *t, ui
  */
 int vhost_iotlb_translate(const struct vhost_iotlb *t, uint64_t address, uint64_t size,
 			  uint32_t perm, struct iovec *iov, unsigned max_iov, uint64_t *ret_hole);
+/*
+ * The widest [*ret_first, *ret_last] around `address` for which one entry counts, which is
+ * returned; NULL: there is none.
+ */
+const struct vhost_iotlb_entry *vhost_iotlb_window(const struct vhost_iotlb *t, uint64_t address,
+						   uint64_t *ret_first, uint64_t *ret_last);
 
 #endif

@@ -4,8 +4,8 @@
  * the client reads and clears at any time and which devices share, so bits are set
  * atomically.
  *
- * Without an IOTLB descriptors name guest memory.  With one, where they lead to is looked for
- * in the memory table, all of whose regions with that memory are marked.
+ * Written buffers are known by where they are in the owner, and which pages of the guest that
+ * is says the memory table: all of them, if the guest has the same memory twice.
  */
 #include <errno.h>
 
@@ -60,20 +60,11 @@ static void log_chain(const struct vhost_vq *vq, const struct virtqueue_chain *c
 {
 	uint64_t left = chain->written;
 
-	for (unsigned i = 0; vq->dev->iotlb && i < chain->n_writable && left; i++) {
+	for (unsigned i = 0; i < chain->n_writable && left; i++) {
 		const struct iovec *piece = &chain->writable[i];
 		uint64_t size = piece->iov_len < left ? piece->iov_len : left;
 
 		mark_memory(vq, (uintptr_t)piece->iov_base, size);
-		left -= size;
-	}
-	for (unsigned i = 0; !vq->dev->iotlb && i < chain->n_ranges && left; i++) {
-		const struct virtqueue_range *range = &chain->ranges[i];
-		uint64_t size = range->size < left ? range->size : left;
-
-		if (!range->write)
-			continue;
-		mark(vq, range->address, size);
 		left -= size;
 	}
 }
@@ -143,5 +134,6 @@ VHOST_HANDLER(vhost_ioctl_set_log_base)
 	vhost_lock(dev);
 	ret = set_log_base(dev, call->arg);
 	vhost_unlock(dev);
+	vhost_settle(dev);
 	return ret;
 }

@@ -90,6 +90,7 @@ VHOST_HANDLER(vhost_ioctl_set_mem_table)
 	vhost_lock(dev);
 	ret = set_mem_table(dev, call->arg);
 	vhost_unlock(dev);
+	vhost_settle(dev);
 	return ret;
 }
 
@@ -122,7 +123,37 @@ static int map(void *owner, uint64_t address, uint64_t size, unsigned access, st
 	return n;
 }
 
+static int window(void *owner, uint64_t address, unsigned access,
+		  struct virtqueue_window *ret_window)
+{
+	const struct vhost_vq *vq = owner;
+	const struct vhost_dev *dev = vq->dev;
+	const struct vhost_iotlb *t = dev->iotlb ? dev->iotlb : dev->memory;
+	const struct vhost_iotlb_entry *e;
+	uint64_t first, last;
+	unsigned good;
+
+	if (!t || (access & VIRTQUEUE_RING && !dev->iotlb))
+		return -ENOENT;
+	e = vhost_iotlb_window(t, address, &first, &last);
+	if (!e)
+		return -ENOENT;
+	good = (e->perm & VHOST_ACCESS_RO ? VIRTQUEUE_READ : 0) |
+	       (e->perm & VHOST_ACCESS_WO ? VIRTQUEUE_WRITE : 0) |
+	       (dev->iotlb ? VIRTQUEUE_RING : 0);
+	if (access & ~good)
+		return -EPERM;
+	*ret_window = (struct virtqueue_window){
+		.first = first,
+		.last = last,
+		.memory = (char *)(uintptr_t)(e->address + (first - e->first)),
+		.access = good,
+	};
+	return 0;
+}
+
 const struct virtqueue_ops vhost_ring_ops = {
 	.map = map,
+	.window = window,
 	.log_ring = vhost_log_ring,
 };

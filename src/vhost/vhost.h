@@ -14,12 +14,13 @@
  * Locks, in the order in which they are taken:
  *	dev->mutex	ioctls and IOTLB messages: who owns the device, its features, memory
  *			and workers.  Workers never take it.
- *	vq->mutex	by index.  Everything of a ring.  The ring's worker holds it while it
- *			works; what rings read of the device (memory, IOTLB, features) changes
- *			only while all rings' are held.
+ *	dev->running	what rings read of the device: memory, IOTLB, features.  Whoever is at
+ *			work on a ring holds it for reading, who changes these, for writing.
+ *	vq->mutex	everything of a ring.  Whoever holds dev->running for writing needs
+ *			none.
  *	dev->message_mutex	the misses that wait to be read or answered.
- * vhost_lock() takes the first and all of the second: nothing runs.  A worker gives way
- * between rounds to those that wait (vhost_lock, vhost_ring_lock).
+ * vhost_lock() takes the first, and the second for writing: nothing runs.  Workers give way
+ * between rounds to those that wait in vhost_lock() and vhost_ring_lock().
  */
 #ifndef STANDIN_VHOST_VHOST_H
 #define STANDIN_VHOST_VHOST_H
@@ -47,7 +48,7 @@ struct vhost_worker;
 
 /*
  * Something that a device's first worker waits for.  `ready` runs on that thread: for a
- * device with ops->work under all rings' mutexes, else without a lock, and then it may do
+ * device with ops->work as that, else without a lock, and then it may do
  * little more than vhost_queue().  It may run once more after vhost_unwatch().
  */
 struct vhost_source {
@@ -96,7 +97,7 @@ struct vhost_ops {
 	 * wants the ring polled.  The ring may have no backend, or be broken: that is
 	 * vhost_vq_runnable()'s to say.
 	 *
-	 * work: under all rings' mutexes, after anything.
+	 * work: with dev->running for writing, after anything.
 	 */
 	bool (*work_ring)(struct vhost_vq *vq);
 	bool (*work)(struct vhost_dev *dev);
@@ -110,6 +111,12 @@ struct vhost_ops {
 	 * vhost_lock(), before they are dev->features.  0, or -errno to refuse.  NULL: 0.
 	 */
 	long (*set_features)(struct vhost_dev *dev, const uint64_t *features);
+	/*
+	 * The memory table or the log has changed, and no lock is held: waits until nobody uses
+	 * what was there before, for devices whose requests outlast a round of work.  NULL: they
+	 * don't.
+	 */
+	void (*settle)(struct vhost_dev *dev);
 	/*
 	 * VHOST_RESET_OWNER: the backends go (vhost_vq_stop()), and what else the client has
 	 * set.  Under vhost_lock().  NULL for devices without that command.
@@ -129,7 +136,8 @@ struct vhost_dev {
 	const char *name; /* "vhost-vsock" */
 	struct file *file;
 	pthread_mutex_t mutex;
-	_Atomic int waiting; /* for a ring's mutex, other than workers */
+	pthread_rwlock_t running;
+	_Atomic int waiting; /* for dev->running or a ring, other than workers */
 	bool owned;
 	pid_t owner;        /* user_client.pid: 0 is this process */
 	uint8_t fork_owner; /* without it there are no workers beside the first */
@@ -158,9 +166,15 @@ int vhost_init(struct vhost_dev *dev, struct file *f, const struct vhost_ops *op
 void vhost_finish(struct vhost_dev *dev);
 void vhost_lock(struct vhost_dev *dev);
 void vhost_unlock(struct vhost_dev *dev);
-/* One ring alone, for threads that are neither a worker nor in an ioctl. */
+/* One ring alone: for threads that are not its worker.  Not under vhost_lock(). */
 void vhost_ring_lock(struct vhost_vq *vq);
 void vhost_ring_unlock(struct vhost_vq *vq);
+/* After a change of memory or log: see ops->settle. */
+static inline void vhost_settle(struct vhost_dev *dev)
+{
+	if (dev->ops->settle)
+		dev->ops->settle(dev);
+}
 /* 0, or -EPERM: nobody owns the device, or another process does. */
 long vhost_check_owner(const struct vhost_dev *dev);
 
@@ -193,12 +207,14 @@ VHOST_HANDLER(vhost_ioctl_set_backend_features);
 /* ---- vring.c ---- */
 
 VHOST_HANDLER(vhost_ioctl_vring); /* all of them */
-/* Whether the ring and the memory can be used as they are set up.  Under the ring's mutex. */
+/* Whether the ring and the memory can be used as they are set up.  Under the ring's locks. */
 bool vhost_vq_access_ok(const struct vhost_vq *vq);
 /* Whether what it asks to be logged can be. */
 bool vhost_vq_log_ok(const struct vhost_vq *vq);
-/* Gives the ring a backend: 0 or -EFAULT.  Under the ring's mutex, and the device's. */
+/* Gives the ring a backend: 0 or -EFAULT.  Under dev->mutex and the ring's locks. */
 long vhost_vq_start(struct vhost_vq *vq);
+/* The same, whether the ring is there or not: that is seen when it is kicked. */
+void vhost_vq_start_anyhow(struct vhost_vq *vq);
 void vhost_vq_stop(struct vhost_vq *vq);
 /*
  * Whether work on the ring makes sense: it has a backend and addresses, isn't broken, and the
@@ -209,7 +225,7 @@ bool vhost_vq_runnable(struct vhost_vq *vq);
 void vhost_vq_renew(struct vhost_vq *vq);
 /* Where things are may have changed. */
 void vhost_vq_forget(struct vhost_vq *vq);
-/* As when the device was opened.  Without a worker. */
+/* As when the device was opened.  The workers have ended. */
 void vhost_vq_reset(struct vhost_vq *vq);
 /* The client's error eventfd: something was wrong with a chain. */
 void vhost_vq_error(struct vhost_vq *vq);
@@ -252,7 +268,7 @@ void vhost_queue(struct vhost_vq *vq);
 int vhost_watch(struct vhost_dev *dev, int fd, struct vhost_source *source, uint32_t events);
 void vhost_unwatch(struct vhost_dev *dev, int fd);
 /* The ring's new eventfd (private; -1: none) instead of its old one, which is closed.  Under
- * both mutexes.  0 or -errno. */
+ * dev->mutex and the ring's locks.  0 or -errno. */
 int vhost_set_kick(struct vhost_vq *vq, int fd);
 /* NEW_WORKER, FREE_WORKER, ATTACH_VRING_WORKER, GET_VRING_WORKER: VHOST_WORKER_ROWS. */
 VHOST_HANDLER(vhost_ioctl_worker);
@@ -278,6 +294,7 @@ VHOST_DECODER(vhost_decode_addr);
 VHOST_DECODER(vhost_decode_file);
 VHOST_DECODER(vhost_decode_int);
 VHOST_DECODER(vhost_decode_u8);
+VHOST_DECODER(vhost_decode_scsi_target);
 VHOST_DECODER(vhost_decode_features_array);
 VHOST_DECODER(vhost_decode_worker);
 VHOST_DECODER(vhost_decode_vring_worker);

@@ -57,6 +57,12 @@ bool vhost_vq_access_ok(const struct vhost_vq *vq)
 	return vhost_vq_log_ok(vq) && ring_ok(vq, vq->address);
 }
 
+static bool has_addresses(const struct vhost_vq *vq)
+{
+	return vq->address[VIRTQUEUE_DESC] || vq->address[VIRTQUEUE_AVAIL] ||
+	       vq->address[VIRTQUEUE_USED];
+}
+
 static int ring_init(struct vhost_vq *vq, const struct virtqueue_state *state)
 {
 	struct virtqueue_config config = {
@@ -152,6 +158,16 @@ long vhost_vq_start(struct vhost_vq *vq)
 	return 0;
 }
 
+void vhost_vq_start_anyhow(struct vhost_vq *vq)
+{
+	struct virtqueue_state state;
+
+	if (vq->active || (has_addresses(vq) && vhost_vq_start(vq) == 0))
+		return;
+	base_to_state(vq, &state);
+	vq->active = ring_init(vq, &state) == 0;
+}
+
 void vhost_vq_stop(struct vhost_vq *vq)
 {
 	if (!vq->active)
@@ -189,6 +205,7 @@ void vhost_vq_reset(struct vhost_vq *vq)
 {
 	vhost_vq_stop(vq);
 	vhost_set_kick(vq, -1);
+	atomic_store(&vq->worker, NULL);
 	line_connect(&vq->call, -1);
 	line_connect(&vq->err, -1);
 	vq->num = 1;
@@ -236,8 +253,7 @@ bool vhost_vq_runnable(struct vhost_vq *vq)
 	if (virtqueue_error(&vq->ring, NULL))
 		return false;
 	/* The addresses are gone when the IOTLB comes or goes. */
-	if (!vq->address[VIRTQUEUE_DESC] && !vq->address[VIRTQUEUE_AVAIL] &&
-	    !vq->address[VIRTQUEUE_USED])
+	if (!has_addresses(vq))
 		return false;
 	return !vq->dev->iotlb || vq->prefetched || prefetch(vq);
 }

@@ -65,7 +65,8 @@ static int vsock_open(struct file *f, void *context)
 	v->listener = -1;
 	v->next_port = UINT32_C(1) << 30;
 	v->pool = (struct virtqueue_pool){
-		.iov = v->iov, .max_iov = 1024, .ranges = v->ranges, .max_ranges = 1024};
+		.iov = v->iov, .max_iov = 1024, .ranges = v->ranges, .max_ranges = 1024,
+		.transient = true};
 	strncpy(v->path, path ? path : "", sizeof(v->path) - 1);
 	pthread_mutex_lock(&all_lock);
 	v->next = all;

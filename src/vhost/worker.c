@@ -77,7 +77,7 @@ struct round {
 	uint32_t busyloop; /* the longest that a ring asks for, us */
 };
 
-/* Mutexes are not fair: who waits for a ring goes first. */
+/* Locks are not fair: who waits for a ring goes first. */
 static void give_way(struct vhost_dev *dev)
 {
 	while (atomic_load(&dev->waiting))
@@ -94,6 +94,7 @@ static void work_ring(struct vhost_worker *w, struct vhost_vq *vq, struct round 
 	uint16_t before;
 
 	give_way(w->dev);
+	pthread_rwlock_rdlock(&w->dev->running);
 	pthread_mutex_lock(&vq->mutex);
 	atomic_store(&vq->queued, false);
 	before = position(vq);
@@ -104,6 +105,7 @@ static void work_ring(struct vhost_worker *w, struct vhost_vq *vq, struct round 
 	}
 	round->progress |= position(vq) != before;
 	pthread_mutex_unlock(&vq->mutex);
+	pthread_rwlock_unlock(&w->dev->running);
 }
 
 /* Rings one by one: first those that were kicked, then those that are queued or polled. */
@@ -143,8 +145,7 @@ static void round_of_device(struct vhost_worker *w, const struct epoll_event *ev
 	unsigned before = 0, after = 0;
 
 	give_way(dev);
-	for (unsigned i = 0; i < dev->n_vqs; i++)
-		pthread_mutex_lock(&dev->vqs[i].mutex);
+	pthread_rwlock_wrlock(&dev->running);
 	atomic_store(&w->scan, false);
 	for (unsigned i = 0; i < dev->n_vqs; i++)
 		before += position(&dev->vqs[i]);
@@ -166,8 +167,7 @@ static void round_of_device(struct vhost_worker *w, const struct epoll_event *ev
 			round->busyloop = busyloop;
 	}
 	round->progress = after != before;
-	for (unsigned i = dev->n_vqs; i-- > 0;)
-		pthread_mutex_unlock(&dev->vqs[i].mutex);
+	pthread_rwlock_unlock(&dev->running);
 }
 
 /* Milliseconds to wait after this round. */
@@ -297,8 +297,6 @@ void vhost_workers_stop(struct vhost_dev *dev)
 		dev->workers[i]->taken = false;
 		dev->workers[i]->attached = 0;
 	}
-	for (unsigned i = 0; i < dev->n_vqs; i++)
-		atomic_store(&dev->vqs[i].worker, NULL);
 }
 
 void vhost_workers_free(struct vhost_dev *dev)
