@@ -280,7 +280,7 @@ int scsi_reset_unit(struct scsi_command *c)
 	c->unit = unit;
 	c->opcode = NULL;
 	if (unit) {
-		scsi_gate_abort(unit);
+		scsi_gate_abort(unit, NULL);
 		if (scsi_gate_enter(unit, c) == SCSI_QUEUED)
 			return SCSI_QUEUED;
 	}

@@ -106,13 +106,13 @@ void scsi_gate_leave(struct scsi_unit *unit, bool alone)
 	}
 }
 
-void scsi_gate_abort(struct scsi_unit *unit)
+void scsi_gate_abort(struct scsi_unit *unit, const uint64_t *initiator)
 {
 	struct scsi_command *aborted = NULL, **end = &aborted, **p, *c;
 
 	pthread_mutex_lock(&unit->lock);
 	for (p = &unit->waiting; (c = *p);) {
-		if (c->manage) {
+		if (c->manage || (initiator && c->nexus->config.initiator != *initiator)) {
 			p = &c->next;
 			continue;
 		}
@@ -189,5 +189,5 @@ void scsi_gate_shut(struct scsi_unit *unit)
 	pthread_mutex_lock(&unit->lock);
 	unit->present = false;
 	pthread_mutex_unlock(&unit->lock);
-	scsi_gate_abort(unit);
+	scsi_gate_abort(unit, NULL);
 }

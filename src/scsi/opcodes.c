@@ -25,13 +25,17 @@ static const struct scsi_opcode table[] = {
 	    scsi_write_6, 0x1f, 0xff, 0xff, 0xff, 0),
 	ROW(0x12, 0, "INQUIRY", 6, IN, ACCESS_FREE, OP_ATTENTIVE | OP_LEGACY, 10,
 	    scsi_inquiry, 0x01, 0xff, 0xff, 0xff, 0),
+	ROW(0x15, 0, "MODE SELECT(6)", 6, OUT, ACCESS_WRITES, OP_ALONE, 60,
+	    scsi_mode_select, 0x10, 0, 0, 0xff, 0),
 	ROW(0x16, 0, "RESERVE(6)", 6, NONE, ACCESS_WRITES, OP_ALONE, 10,
 	    scsi_reserve_6, 0, 0, 0, 0, 0),
 	ROW(0x17, 0, "RELEASE(6)", 6, NONE, ACCESS_WRITES, OP_ALONE | OP_LEGACY, 10,
 	    scsi_release_6, 0, 0, 0, 0, 0),
-	ROW(0x1b, 0, "START STOP UNIT", 6, NONE, ACCESS_CHECKS, OP_ALONE, 60,
+	ROW(0x1a, 0, "MODE SENSE(6)", 6, IN, ACCESS_WRITES, 0, 10,
+	    scsi_mode_sense, 0x08, 0xff, 0xff, 0xff, 0),
+	ROW(0x1b, 0, "START STOP UNIT", 6, NONE, ACCESS_START, OP_ALONE, 60,
 	    scsi_start_stop, 0x01, 0, 0x0f, 0xf7, 0),
-	ROW(0x1e, 0, "PREVENT ALLOW MEDIUM REMOVAL", 6, NONE, ACCESS_CHECKS, 0, 10,
+	ROW(0x1e, 0, "PREVENT ALLOW MEDIUM REMOVAL", 6, NONE, ACCESS_ALLOW, 0, 10,
 	    scsi_prevent_removal, 0, 0, 0, 0x03, 0),
 	ROW(0x25, 0, "READ CAPACITY(10)", 10, IN, ACCESS_FREE, OP_MEDIUM | OP_LEGACY, 10,
 	    scsi_read_capacity_10, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0),
@@ -41,6 +45,39 @@ static const struct scsi_opcode table[] = {
 	    scsi_write, 0x18, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0),
 	ROW(0x35, 0, "SYNCHRONIZE CACHE(10)", 10, NONE, ACCESS_WRITES, OP_MEDIUM, 60,
 	    scsi_synchronize_cache, 0x06, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0),
+	ROW(0x55, 0, "MODE SELECT(10)", 10, OUT, ACCESS_WRITES, OP_ALONE, 60,
+	    scsi_mode_select, 0x10, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5a, 0, "MODE SENSE(10)", 10, IN, ACCESS_WRITES, 0, 10,
+	    scsi_mode_sense, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5e, 0x00, "PERSISTENT RESERVE IN: READ KEYS", 10, IN, ACCESS_FREE, OP_ACTION, 10,
+	    scsi_persistent_read_keys, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5e, 0x01, "PERSISTENT RESERVE IN: READ RESERVATION", 10, IN, ACCESS_FREE, OP_ACTION, 10,
+	    scsi_persistent_read_reservation, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5e, 0x02, "PERSISTENT RESERVE IN: REPORT CAPABILITIES", 10, IN, ACCESS_FREE, OP_ACTION, 10,
+	    scsi_persistent_report_capabilities, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5e, 0x03, "PERSISTENT RESERVE IN: READ FULL STATUS", 10, IN, ACCESS_FREE, OP_ACTION, 10,
+	    scsi_persistent_read_full_status, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0),
+	ROW(0x5f, 0x00, "PERSISTENT RESERVE OUT: REGISTER", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_register, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x01, "PERSISTENT RESERVE OUT: RESERVE", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_reserve, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x02, "PERSISTENT RESERVE OUT: RELEASE", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_release, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x03, "PERSISTENT RESERVE OUT: CLEAR", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_clear, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x04, "PERSISTENT RESERVE OUT: PREEMPT", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_preempt, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x05, "PERSISTENT RESERVE OUT: PREEMPT AND ABORT", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_preempt_abort, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
+	ROW(0x5f, 0x06, "PERSISTENT RESERVE OUT: REGISTER AND IGNORE EXISTING KEY", 10, OUT, ACCESS_FREE,
+	    OP_ACTION | OP_ALONE, 10,
+	    scsi_persistent_register_ignore, 0x1f, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0),
 	ROW(0x88, 0, "READ(16)", 16, IN, ACCESS_READS, OP_MEDIUM, 30,
 	    scsi_read, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 	    0xff, 0x1f, 0),
@@ -55,6 +92,11 @@ static const struct scsi_opcode table[] = {
 	    scsi_read_capacity_16, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0),
 	ROW(0xa0, 0, "REPORT LUNS", 12, IN, ACCESS_FREE, OP_ATTENTIVE | OP_LEGACY, 10,
 	    scsi_report_luns, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0),
+	ROW(0xa3, 0x0c, "REPORT SUPPORTED OPERATION CODES", 12, IN, ACCESS_FREE, OP_ACTION, 10,
+	    scsi_report_opcodes, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0),
+	ROW(0xa3, 0x0d, "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", 12, IN, ACCESS_FREE,
+	    OP_ACTION, 10,
+	    scsi_report_management, 0x1f, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0),
 	ROW(0xa8, 0, "READ(12)", 12, IN, ACCESS_READS, OP_MEDIUM, 30,
 	    scsi_read, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0),
 	ROW(0xaa, 0, "WRITE(12)", 12, OUT, ACCESS_WRITES, OP_MEDIUM | OP_WRITES, 30,
@@ -63,6 +105,8 @@ static const struct scsi_opcode table[] = {
 /* clang-format on */
 
 #define ROWS (sizeof(table) / sizeof(table[0]))
+
+_Static_assert(ROWS <= SCSI_OPCODES_MAX, "REPORT SUPPORTED OPERATION CODES has no room");
 
 /* The first row with a code, plus one; 0: there is none. */
 static uint8_t first_row[256];
@@ -90,6 +134,21 @@ const struct scsi_opcode *scsi_opcode_find(const uint8_t *cdb)
 		if (table[i].action == (cdb[1] & 0x1f))
 			return &table[i];
 	return NULL;
+}
+
+const struct scsi_opcode *scsi_opcode_lookup(uint8_t code, uint16_t action, bool *ret_has_action)
+{
+	uint8_t cdb[2] = {code, (uint8_t)action};
+	const struct scsi_opcode *op = scsi_opcode_find(cdb);
+
+	*ret_has_action = first_row[code] && table[first_row[code] - 1].flags & OP_ACTION;
+	return *ret_has_action ? (action < 32 ? op : NULL) : (action == 0 ? op : NULL);
+}
+
+const struct scsi_opcode *scsi_opcodes(unsigned *ret_n)
+{
+	*ret_n = ROWS;
+	return table;
 }
 
 const char *scsi_command_name(const uint8_t cdb[SCSI_CDB_MAX])

@@ -18,7 +18,8 @@ bool scsi_check_reservations(struct scsi_command *c)
 	if (!atomic_load_explicit(&c->unit->reserved, memory_order_relaxed))
 		return true;
 	holder = atomic_load(&c->unit->reserved_by);
-	if (holder && holder != c->nexus && !(c->opcode->flags & OP_LEGACY)) {
+	if ((holder && holder != c->nexus && !(c->opcode->flags & OP_LEGACY)) ||
+	    scsi_persistent_conflict(c)) {
 		scsi_fail_status(c, SCSI_RESERVATION_CONFLICT);
 		return false;
 	}
@@ -27,6 +28,8 @@ bool scsi_check_reservations(struct scsi_command *c)
 
 int scsi_reserve_6(struct scsi_command *c)
 {
+	if (scsi_registrants(c->unit)) /* the two kinds don't mix */
+		return scsi_fail_status(c, SCSI_RESERVATION_CONFLICT);
 	atomic_store(&c->unit->reserved_by, c->nexus);
 	scsi_reservations_changed(c->unit);
 	return SCSI_DONE;
@@ -37,6 +40,8 @@ int scsi_release_6(struct scsi_command *c)
 {
 	struct scsi_nexus *holder = c->nexus;
 
+	if (scsi_registrants(c->unit))
+		return scsi_fail_status(c, SCSI_RESERVATION_CONFLICT);
 	atomic_compare_exchange_strong(&c->unit->reserved_by, &holder, NULL);
 	scsi_reservations_changed(c->unit);
 	return SCSI_DONE;

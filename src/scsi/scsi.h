@@ -113,7 +113,7 @@ int scsi_unit_refresh(struct scsi_target *target, unsigned lun);
 enum scsi_change {
 	SCSI_UNIT_ADDED,
 	SCSI_UNIT_REMOVED, /* its commands are done */
-	SCSI_UNIT_CHANGED, /* its capacity or its mode parameters; a unit attention is pending */
+	SCSI_UNIT_CHANGED, /* its capacity; a unit attention is pending */
 };
 
 /* An initiator port as the target sees it: unit attentions and reservations belong to it. */
@@ -124,9 +124,8 @@ struct scsi_nexus_config {
 	 */
 	uint64_t initiator;
 	/*
-	 * Called on the thread that made the change, before it returns (for MODE SELECT: the
-	 * one that runs the command).  May be NULL.  It must not add or remove units, nor take
-	 * a lock that is held where nexuses are created or destroyed.
+	 * Called on the thread that made the change, before it returns.  May be NULL.  It must not
+	 * add or remove units, nor take a lock that is held where nexuses are created or destroyed.
 	 */
 	void (*changed)(void *arg, enum scsi_change change, unsigned lun);
 	void *arg;

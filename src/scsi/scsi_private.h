@@ -237,8 +237,8 @@ enum scsi_manage { MANAGE_NOT, MANAGE_RESET, MANAGE_CALL };
  */
 int scsi_gate_enter(struct scsi_unit *unit, struct scsi_command *c);
 void scsi_gate_leave(struct scsi_unit *unit, bool alone);
-/* Aborts what has not begun to run. */
-void scsi_gate_abort(struct scsi_unit *unit);
+/* Aborts what has not begun to run, of one initiator or (NULL) of all. */
+void scsi_gate_abort(struct scsi_unit *unit, const uint64_t *initiator);
 /* Calls `what` while no command is inside; waits for that.  0 or -ENODEV. */
 int scsi_gate_call(struct scsi_unit *unit, void (*what)(struct scsi_unit *unit, void *arg),
 		   void *arg);
@@ -291,7 +291,8 @@ enum scsi_access {
 	ACCESS_FREE,   /* never */
 	ACCESS_READS,  /* with Exclusive Access */
 	ACCESS_WRITES, /* always */
-	ACCESS_CHECKS, /* the handler looks at the CDB */
+	ACCESS_START,  /* unless it starts the unit */
+	ACCESS_ALLOW,  /* unless it allows medium removal */
 };
 
 #define OP_ACTION    1u  /* has a service action in byte 1 */
@@ -313,12 +314,20 @@ struct scsi_opcode {
 	uint8_t usage[16]; /* which bits of the CDB mean something */
 };
 
+#define SCSI_OPCODES_MAX 64u
+
 /* The row for a CDB, or NULL. */
 const struct scsi_opcode *scsi_opcode_find(const uint8_t *cdb);
+/* By code and action; where the code has no actions, `action` must be 0. */
+const struct scsi_opcode *scsi_opcode_lookup(uint8_t code, uint16_t action, bool *ret_has_action);
+const struct scsi_opcode *scsi_opcodes(unsigned *ret_n);
 /* Whether there is a row with that code. */
 bool scsi_opcode_known(uint8_t code);
 
 /* ---- handlers ---- */
+
+int scsi_report_opcodes(struct scsi_command *c);
+int scsi_report_management(struct scsi_command *c);
 
 int scsi_inquiry(struct scsi_command *c);
 int scsi_inquiry_no_unit(struct scsi_command *c);
@@ -340,6 +349,22 @@ int scsi_release_6(struct scsi_command *c);
 bool scsi_check_reservations(struct scsi_command *c);
 /* unit->reserved follows from the rest. */
 void scsi_reservations_changed(struct scsi_unit *unit);
+
+/* Whether any initiator is registered. */
+bool scsi_registrants(const struct scsi_unit *unit);
+/* Whether a persistent reservation stops the command. */
+bool scsi_persistent_conflict(const struct scsi_command *c);
+int scsi_persistent_read_keys(struct scsi_command *c);
+int scsi_persistent_read_reservation(struct scsi_command *c);
+int scsi_persistent_report_capabilities(struct scsi_command *c);
+int scsi_persistent_read_full_status(struct scsi_command *c);
+int scsi_persistent_register(struct scsi_command *c);
+int scsi_persistent_register_ignore(struct scsi_command *c);
+int scsi_persistent_reserve(struct scsi_command *c);
+int scsi_persistent_release(struct scsi_command *c);
+int scsi_persistent_clear(struct scsi_command *c);
+int scsi_persistent_preempt(struct scsi_command *c);
+int scsi_persistent_preempt_abort(struct scsi_command *c);
 
 int scsi_read_capacity_10(struct scsi_command *c);
 int scsi_read_capacity_16(struct scsi_command *c);

@@ -192,7 +192,7 @@ int scsi_unit_remove(struct scsi_target *target, unsigned lun)
 	pthread_mutex_lock(&target->config_lock);
 	unit = atomic_load(&target->units[lun]);
 	if (unit) {
-		scsi_gate_abort(unit);
+		scsi_gate_abort(unit, NULL);
 		r = scsi_gate_call(unit, let_go, NULL) == 0 ? 0 : -ENOENT;
 	}
 	if (r == 0)
