@@ -105,6 +105,28 @@ bool backend_read_only(const struct backend *b)
 	return b->read_only;
 }
 
+uint64_t backend_extent(struct backend *b, uint64_t offset, bool *ret_hole)
+{
+	uint64_t size = b->ops->extent(b, offset, ret_hole);
+
+	return size < b->size - offset ? size : b->size - offset;
+}
+
+int backend_refresh(struct backend *b, unsigned block_size)
+{
+	uint64_t size;
+	int r = b->ops->size(b, &size);
+
+	if (r < 0)
+		return r;
+	if (size == 0 || size % block_size)
+		return -EINVAL;
+	if (size == b->size)
+		return 0;
+	b->size = size;
+	return 1;
+}
+
 static int check(const struct backend *b, const struct backend_request *r)
 {
 	static const char *const points[] = {

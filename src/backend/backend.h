@@ -85,6 +85,16 @@ void backend_start(struct backend *b);
 
 uint64_t backend_size(const struct backend *b);
 bool backend_read_only(const struct backend *b);
+/*
+ * Whether what is at `offset` is a hole, which takes no space and reads as zeros, and how
+ * many bytes from there on are like it: at least 1, up to the end of the backend.
+ */
+uint64_t backend_extent(struct backend *b, uint64_t offset, bool *ret_hole);
+/*
+ * Looks how big the file is now: 1 if backend_size() has changed, 0, or -errno.  -EINVAL: it
+ * is empty or no multiple of `block_size`.  No request may be on its way.
+ */
+int backend_refresh(struct backend *b, unsigned block_size);
 
 /*
  * 0 or -errno if the request is finished (r->done is not called), BACKEND_QUEUED if it will

@@ -16,6 +16,8 @@ struct backend_ops {
 	int (*run)(struct backend *b, struct backend_request *r);
 	void (*start)(struct backend *b); /* NULL: nothing to start */
 	void (*close)(struct backend *b); /* frees b */
+	uint64_t (*extent)(struct backend *b, uint64_t offset, bool *ret_hole);
+	int (*size)(struct backend *b, uint64_t *ret_size); /* of the file; 0 or -errno */
 };
 
 struct backend {

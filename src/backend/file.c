@@ -254,34 +254,59 @@ static void file_close(struct backend *b)
 	free(f);
 }
 
-static const struct backend_ops file_ops = {
-	.submit = file_submit,
-	.run = file_run,
-	.start = file_start,
-	.close = file_close,
-};
+static uint64_t file_extent(struct backend *b, uint64_t offset, bool *ret_hole)
+{
+	int fd = file_backend(b)->buffered_fd;
+	long end = host_syscall(SYS_lseek, fd, offset, SEEK_DATA);
 
-/* 0 with the size in bytes, or what is wrong with the file. */
-static int file_size(int fd, const char *path, uint64_t *ret_size, char *error)
+	*ret_hole = end == -ENXIO || (end > 0 && (uint64_t)end > offset);
+	if (!*ret_hole && end >= 0)
+		end = host_syscall(SYS_lseek, fd, offset, SEEK_HOLE);
+	return end > 0 && (uint64_t)end > offset ? (uint64_t)end - offset : UINT64_MAX;
+}
+
+static int file_bytes(int fd, uint64_t *ret_size)
 {
 	struct stat st;
 	int r = host_fstat(fd, &st);
 
 	if (r < 0)
-		return backend_error(error, r, "%s: %s", path, strerror(-r));
-	if (S_ISREG(st.st_mode)) {
-		*ret_size = (uint64_t)st.st_size;
-		return 0;
-	}
-	if (S_ISBLK(st.st_mode)) {
-		r = (int)host_syscall(SYS_ioctl, fd, BLKGETSIZE64, ret_size);
-		if (r < 0)
-			return backend_error(error, r, "%s: %s", path, strerror(-r));
-		return 0;
-	}
+		return r;
+	if (S_ISBLK(st.st_mode))
+		return (int)host_syscall(SYS_ioctl, fd, BLKGETSIZE64, ret_size);
 	if (S_ISDIR(st.st_mode))
-		return backend_error(error, -EISDIR, "%s is a directory", path);
-	return backend_error(error, -EINVAL, "%s is neither a file nor a block device", path);
+		return -EISDIR;
+	if (!S_ISREG(st.st_mode))
+		return -ENOTBLK;
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int file_size(struct backend *b, uint64_t *ret_size)
+{
+	return file_bytes(file_backend(b)->fd, ret_size);
+}
+
+static const struct backend_ops file_ops = {
+	.submit = file_submit,
+	.run = file_run,
+	.start = file_start,
+	.close = file_close,
+	.extent = file_extent,
+	.size = file_size,
+};
+
+/* 0 with the size in bytes, or what is wrong with the file. */
+static int checked_size(int fd, const char *path, uint64_t *ret_size, char *error)
+{
+	int r = file_bytes(fd, ret_size);
+
+	if (r == -EISDIR)
+		return backend_error(error, r, "%s is a directory", path);
+	if (r == -ENOTBLK)
+		return backend_error(error, -EINVAL, "%s is neither a file nor a block device",
+				     path);
+	return r < 0 ? backend_error(error, r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 int file_wrap(int fd, int direct_fd, uint64_t size, const char *aio, struct backend **ret_backend)
@@ -319,7 +344,7 @@ static int open_checked(const char *path, int flags, unsigned block_size, uint64
 		return backend_error(error, fd, "%s is a directory", path);
 	if (fd < 0)
 		return backend_error(error, fd, "%s: %s", path, strerror(-fd));
-	r = file_size(fd, path, ret_size, error);
+	r = checked_size(fd, path, ret_size, error);
 	if (r == 0 && *ret_size == 0)
 		r = backend_error(error, -EINVAL, "%s is empty", path);
 	if (r == 0 && *ret_size % block_size)

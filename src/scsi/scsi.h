@@ -16,8 +16,7 @@
  *	if (scsi_submit(c) == SCSI_DONE)
  *		reply(c);            // otherwise c->done(c) is called
  *
- * Commands live in the transport's memory; nothing is allocated for a read, a write or any
- * command without a parameter list.
+ * Commands live in the transport's memory; nothing is allocated for a read or a write.
  *
  * Threads.  All functions may be called on any thread, several at once, in ordinary context
  * (not in signal handlers).  A command that waits completes on a thread of the backend's or

@@ -374,6 +374,13 @@ int scsi_write_6(struct scsi_command *c);
 int scsi_write(struct scsi_command *c);
 int scsi_synchronize_cache(struct scsi_command *c);
 
+int scsi_unmap(struct scsi_command *c);
+int scsi_get_lba_status(struct scsi_command *c);
+int scsi_write_same(struct scsi_command *c);
+int scsi_verify(struct scsi_command *c);
+int scsi_write_and_verify(struct scsi_command *c);
+int scsi_compare_and_write(struct scsi_command *c);
+
 /* LBA and number of blocks out of a CDB of 10, 12 or 16 bytes, to c->lba and c->blocks. */
 void scsi_decode_range(struct scsi_command *c);
 /* Whether they are inside the unit; if not the command has been made to fail. */

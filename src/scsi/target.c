@@ -201,6 +201,33 @@ int scsi_unit_remove(struct scsi_target *target, unsigned lun)
 	return r;
 }
 
+static void take_size(struct scsi_unit *unit, void *arg)
+{
+	int *result = arg;
+
+	*result = backend_refresh(unit->backend, 1u << unit->block_shift);
+	unit->blocks = backend_size(unit->backend) >> unit->block_shift;
+}
+
+int scsi_unit_refresh(struct scsi_target *target, unsigned lun)
+{
+	int result = -ENOENT;
+	struct scsi_unit *unit;
+
+	if (lun >= SCSI_LUNS_MAX)
+		return -ENOENT;
+	pthread_mutex_lock(&target->config_lock);
+	unit = atomic_load(&target->units[lun]);
+	if (unit)
+		scsi_gate_call(unit, take_size, &result);
+	if (result == 1) {
+		scsi_attention_raise(unit, ATTENTION_CAPACITY_CHANGED, NULL);
+		scsi_tell(target, SCSI_UNIT_CHANGED, lun);
+	}
+	pthread_mutex_unlock(&target->config_lock);
+	return result;
+}
+
 void scsi_unit_reset(struct scsi_unit *unit)
 {
 	struct scsi_target *target = unit->target;
