@@ -14,12 +14,11 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* The kernel's but for two: an IOTLB, and sockets of packets, for which Firecracker's
- * convention has no place. */
-#define FEATURES                                                                           \
-	(BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_ANY_LAYOUT) | \
-	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                 \
-	 BIT(VIRTIO_F_VERSION_1))
+/* The kernel's but for sockets of packets, for which Firecracker's convention has no place. */
+#define FEATURES                                                                                   \
+	(BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_ANY_LAYOUT) |         \
+	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                         \
+	 BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vsock *all;

@@ -365,6 +365,7 @@ static const struct area areas[] = {
 	{"memory", area_memory, false},	  {"vring", area_vring, false},
 	{"log", area_log, false},	  {"messages", area_messages, false},
 	{"vsock", area_vsock, false},	  {"packets", area_packets, false},
+	{"vsock-iotlb", area_vsock_iotlb, false},
 	{"files", area_files, true},
 };
 

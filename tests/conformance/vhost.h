@@ -15,6 +15,15 @@ long set_memory_flat(int fd);
 long set_state(int fd, unsigned long cmd, unsigned index, unsigned num);
 long set_file(int fd, unsigned long cmd, unsigned index, int file);
 
+/* A device with an IOTLB (vhost_iotlb.c). */
+struct iotlb_node {
+	const char *path;
+	/* Gives both rings backends, or takes them away: 0 or -errno. */
+	long (*start)(int fd, bool on);
+	uint32_t size; /* of a buffer that ring 1 takes, whatever is in it */
+};
+void iotlb_checks(const struct iotlb_node *node);
+
 void area_owner(void);
 void area_features(void);
 void area_memory(void);
@@ -23,6 +32,7 @@ void area_log(void);
 void area_messages(void);
 void area_vsock(void);
 void area_packets(void);
+void area_vsock_iotlb(void);
 void area_files(void);
 
 #endif

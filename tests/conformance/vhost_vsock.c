@@ -269,3 +269,16 @@ void area_packets(void)
 	say(set_running(fd, 0), "stop");
 	sys_close(fd);
 }
+
+static long start_vsock(int fd, bool on)
+{
+	return set_running(fd, on);
+}
+
+void area_vsock_iotlb(void)
+{
+	static const struct iotlb_node node = {.path = "/dev/vhost-vsock", .start = start_vsock,
+					       .size = sizeof(struct virtio_vsock_hdr)};
+
+	iotlb_checks(&node);
+}

@@ -294,7 +294,7 @@ static bool dirty(const uint8_t *bits, uint64_t offset)
 {
 	uint64_t page = (RIG_GUEST + offset) / RIG_PAGE;
 
-	return bits[page / 8] >> page % 8 & 1;
+	return __atomic_load_n(&bits[page / 8], __ATOMIC_ACQUIRE) >> page % 8 & 1;
 }
 
 static uint8_t *log_bits(int *ret_event)
