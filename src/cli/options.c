@@ -160,6 +160,10 @@ static int absolute_paths(struct config *c)
 		for (size_t k = 0; k < c->devices[d].keys.n && result == 0; k++)
 			if (strcmp(c->devices[d].keys.key[k].name, "file") == 0)
 				result = absolute(&c->devices[d].keys.key[k].value);
+	for (size_t v = 0; v < c->n_vdpas; v++)
+		for (size_t k = 0; k < c->vdpas[v].keys.n && result == 0; k++)
+			if (strcmp(c->vdpas[v].keys.key[k].name, "file") == 0)
+				result = absolute(&c->vdpas[v].keys.key[k].value);
 	for (size_t p = 0; p < c->n_vhost_scsi; p++)
 		for (size_t k = 0; k < c->vhost_scsi[p].keys.n && result == 0; k++)
 			if (!strchr(c->vhost_scsi[p].keys.key[k].name, '.'))
@@ -193,7 +197,7 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
 		{"vsock", required_argument, NULL, 'v'},  {"vhost-scsi", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},         {0},
+		{"vdpa", required_argument, NULL, 'V'},   {"help", no_argument, NULL, 'h'},         {0},
 	};
 	int option, result = 0;
 
@@ -223,6 +227,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 'v':
 			result = directive(c, "vsock", optarg);
+			break;
+		case 'V':
+			result = directive(c, "vdpa", optarg);
 			break;
 		case 'S':
 			result = directive(c, "vhost-scsi", optarg);

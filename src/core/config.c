@@ -48,11 +48,20 @@ static void device_config_finish(struct device_config *d)
 	keys_finish(&d->keys);
 }
 
+static void vdpa_config_finish(struct vdpa_config *v)
+{
+	free(v->model);
+	keys_finish(&v->keys);
+}
+
 void config_finish(struct config *c)
 {
 	for (size_t i = 0; i < c->n_devices; i++)
 		device_config_finish(&c->devices[i]);
 	free(c->devices);
+	for (size_t i = 0; i < c->n_vdpas; i++)
+		vdpa_config_finish(&c->vdpas[i]);
+	free(c->vdpas);
 	for (size_t i = 0; i < c->n_vhost_scsi; i++)
 		vhost_scsi_config_finish(&c->vhost_scsi[i]);
 	free(c->vhost_scsi);
@@ -197,6 +206,50 @@ int config_device(struct config *c, const char *spec, char error[CONFIG_ERROR_MA
 	}
 	device_config_finish(&device);
 	return result;
+}
+
+/* ---- vdpa NAME,key=value,... ---- */
+
+static int parse_vdpa(struct vdpa_config *v, char *text, char *error)
+{
+	char *rest = text, *item = keys_next_item(&rest), *value;
+	int result = 0;
+
+	if (!item || !*item || strchr(item, '='))
+		return fail(error, "vdpa: what it is comes first (net,net=loopback)");
+	v->model = strdup(item);
+	if (!v->model)
+		return out_of_memory(error);
+	while (result == 0 && (item = keys_next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value || value == item)
+			return fail(error, "vdpa %s: '%s' is not key=value", v->model, item);
+		*value++ = '\0';
+		result = keys_add(&v->keys, item, value);
+		if (result == -EEXIST)
+			return fail(error, "vdpa %s: key '%s' is given twice", v->model, item);
+	}
+	return result < 0 ? out_of_memory(error) : 0;
+}
+
+static int add_vdpa(struct config *c, const char *spec, char *error)
+{
+	struct vdpa_config *more = NULL, v = {0};
+	char *text = strdup(spec);
+	int result = text ? parse_vdpa(&v, text, error) : out_of_memory(error);
+
+	free(text);
+	if (result == 0)
+		more = reallocarray(c->vdpas, c->n_vdpas + 1, sizeof(*more));
+	if (result == 0 && !more)
+		result = out_of_memory(error);
+	if (result < 0) {
+		vdpa_config_finish(&v);
+		return result;
+	}
+	c->vdpas = more;
+	more[c->n_vdpas++] = v;
+	return 0;
 }
 
 /* ---- vhost-scsi wwpn=...,lun0=... ---- */
@@ -383,6 +436,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = set(c, rest, error);
 	} else if (strcmp(word, "vsock") == 0) {
 		result = replace_string(&c->vsock_path, rest, error);
+	} else if (strcmp(word, "vdpa") == 0) {
+		result = add_vdpa(c, rest, error);
 	} else if (strcmp(word, "vhost-scsi") == 0) {
 		result = add_vhost_scsi(c, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
@@ -466,6 +521,9 @@ int config_complete(struct config *c, char error[CONFIG_ERROR_MAX])
 		if (result < 0)
 			return result;
 	}
+	if (c->n_vdpas == 0 &&
+	    (add_vdpa(c, "net-sim", error) < 0 || add_vdpa(c, "blk-sim", error) < 0))
+		return -ENOMEM;
 	for (size_t i = 0; i < c->n_devices; i++) {
 		struct device_config *d = &c->devices[i];
 
@@ -517,6 +575,11 @@ char *config_format(const struct config *c)
 		if (!d->mmap)
 			fputs(",mmap=off", out);
 		keys_print(out, &d->keys);
+		fputc('\n', out);
+	}
+	for (size_t i = 0; i < c->n_vdpas; i++) {
+		fprintf(out, "vdpa %s", c->vdpas[i].model);
+		keys_print(out, &c->vdpas[i].keys);
 		fputc('\n', out);
 	}
 	for (size_t i = 0; i < c->n_vhost_scsi; i++) {

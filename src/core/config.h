@@ -11,11 +11,13 @@
  *	log debug
  *	set vfio.dma_entry_limit=65535
  *	vsock guest.sock
+ *	vdpa net,net=loopback
  *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
- * memory-backed NVMe controller at 0000:01:00.0.
+ * memory-backed NVMe controller at 0000:01:00.0.  One without vdpa gets the kernel's
+ * simulators: net-sim and blk-sim.
  */
 #ifndef STANDIN_CORE_CONFIG_H
 #define STANDIN_CORE_CONFIG_H
@@ -49,6 +51,12 @@ struct vhost_scsi_config {
 	struct config_keys keys; /* lun0=FILE, lun0.readonly=on, ... */
 };
 
+/* What is behind a /dev/vhost-vdpa-N: a model of src/vdpa, with its own keys. */
+struct vdpa_config {
+	char *model;
+	struct config_keys keys;
+};
+
 /* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
 struct config_settings {
 	uint32_t dma_entry_limit; /* vfio.dma_entry_limit, 65535 */
@@ -62,6 +70,8 @@ struct config {
 	size_t n_faults;
 	struct vhost_scsi_config *vhost_scsi;
 	size_t n_vhost_scsi;
+	struct vdpa_config *vdpas; /* of /dev/vhost-vdpa-0 on */
+	size_t n_vdpas;
 	bool trace;
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;

@@ -2,7 +2,7 @@
 /*
  * tree/prefixes.h - which paths are led into the private tree.
  *
- * A prefix covers itself and everything below it.  Shared by the generator, which fills
+ * A prefix covers itself and everything below it; a # in it stands for a number.  Shared by the generator, which fills
  * them (keeping what the real machine has there), and by the preload library.
  */
 #ifndef STANDIN_TREE_PREFIXES_H
@@ -13,14 +13,18 @@ static const char *const tree_prefixes[] = {
 	"/dev/vhost-net",
 	"/dev/vhost-scsi",
 	"/dev/vhost-test",
+	"/dev/vhost-vdpa-#",
 	"/dev/vhost-vsock",
 	"/dev/iommu",
+	"/proc/devices",
 	"/sys/bus/pci",
 	"/sys/bus/mdev",
+	"/sys/bus/vdpa",
 	"/sys/class/vfio",
 	"/sys/class/vfio-dev",
 	"/sys/class/iommu",
 	"/sys/devices/pci0000:00",
+	"/sys/devices/vdpa#",
 	"/sys/devices/virtual/iommu",
 	"/sys/devices/virtual/vfio",
 	"/sys/kernel/iommu_groups",

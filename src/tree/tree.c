@@ -43,6 +43,7 @@ int tree_create(const char *root, struct instance *i, char *error, size_t error_
 	mask = umask(0);
 	build_pci(&b, i);
 	build_vfio(&b, i);
+	build_vdpa(&b, i);
 	build_nodes(&b);
 	build_host(&b);
 	umask(mask);

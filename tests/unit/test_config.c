@@ -50,6 +50,7 @@ static void check_bad(const char *text, const char *expected_message)
 static void test_reads_back(void **state)
 {
 	static const char text[] = "device config-test,addr=0000:02:03.1,mmap=off,file=a,,b\n"
+				   "vdpa net,net=hub=/tmp/h,,i,mtu=9000\n"
 				   "vhost-scsi wwpn=naa.5001405000000001,tpgt=7,lun0=a,,b,lun0."
 				   "readonly=on\n"
 				   "fault VFIO_IOMMU_MAP_DMA:errno=ENOMEM,nth=3\n"
@@ -101,6 +102,9 @@ static void test_errors_are_one_clear_line(void **state)
 	          "no device model is named 'nonesuch' (standin list --devices)");
 	check_bad("device config-test,addr=3:0.0\ndevice config-test,addr=0:3:0.0\n",
 	          "device config-test: address 0000:03:00.0 is taken twice");
+	check_bad("vdpa net=loopback\n", "line 1: vdpa: what it is comes first (net,net=loopback)");
+	check_bad("vdpa net,loopback\n", "line 1: vdpa net: 'loopback' is not key=value");
+	check_bad("vdpa net,mtu=9000,mtu=9000\n", "line 1: vdpa net: key 'mtu' is given twice");
 	check_bad("vhost-scsi lun0=disk.img\n",
 		  "line 1: vhost-scsi: wwpn= is needed (wwpn=naa.5001405000000001)");
 	check_bad("vhost-scsi wwpn=naa.50014050000000g1\n",

@@ -55,7 +55,8 @@ static void test_normalise(void **state)
 static void test_covered(void **state)
 {
 	for (size_t i = 0; i < sizeof(tree_prefixes) / sizeof(tree_prefixes[0]); i++)
-		assert_true(path_covered(tree_prefixes[i]));
+		if (!strchr(tree_prefixes[i], '#'))
+			assert_true(path_covered(tree_prefixes[i]));
 	assert_true(path_covered("/sys/bus/pci"));
 	assert_true(path_covered("/sys/bus/pci/devices"));
 	assert_true(path_covered("/dev/vfio/vfio"));

@@ -21,9 +21,16 @@ static bool first_letter[256];
 /* Whether `path` begins with the components of `head`; an end or a slash follows. */
 static bool begins(const char *path, const char *head)
 {
-	while (*head) {
-		if (*path++ != *head++)
+	for (; *head; head++) {
+		if (*head != '#') {
+			if (*path++ != *head)
+				return false;
+			continue;
+		}
+		if (*path < '0' || *path > '9')
 			return false;
+		while (*path >= '0' && *path <= '9')
+			path++;
 	}
 	return !*path || *path == '/';
 }
@@ -88,7 +95,7 @@ bool path_normalise(const char *base, const char *path, char out[PATH_MAX])
  * What completes a prefix, by first character: a list of tails for each, 0 ends it.  The
  * numbers count from 1.
  */
-#define MAX_TAILS 64
+#define MAX_TAILS 128
 static struct {
 	const char *text;
 	unsigned char next;
