@@ -10,7 +10,8 @@
 #	                               /proc, /sys, /dev there and the modules loaded.
 #	                               What lies in ./initrd before becomes part of it.
 #	"${guest[@]}"                  the options of qemu-system-x86_64 that boot it, console
-#	                               on the standard output, without any device
+#	                               on the standard output, without any device; a later
+#	                               -append takes the place of the first
 #	guest_output < OUTPUT          without carriage returns
 PATH=$PATH:/usr/sbin:/sbin
 kernel=$(ls /boot/vmlinuz-*-cloud-amd64 2> /dev/null | sort -V | tail -1)

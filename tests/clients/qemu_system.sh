@@ -7,16 +7,13 @@
 # not mapped.
 . "$(dirname "$0")/lib.sh"
 have qemu-system-x86_64 || { echo "SKIP: qemu-system-x86 is not installed"; exit 77; }
-PATH=$PATH:/usr/sbin:/sbin # debugfs
 chmod 777 "$work"
 
-guest() {
-    timeout 120 "${AS[@]}" "$standin" run --device "nvme,addr=01:00.0,file=$PWD/disk.img$1" -- \
-        qemu-system-x86_64 -M q35 -accel tcg -m 512 -nodefaults -no-reboot -display none \
-        -serial stdio -device vfio-pci,host=0000:01:00.0,bootindex=1 "${@:2}" < /dev/null
+# on_drive DEVICE-KEYS QEMU-OPTIONS...
+on_drive() {
+    run --device "nvme,addr=01:00.0,file=$PWD/disk.img$1" -- timeout 120 qemu-system-x86_64 \
+        -M q35 -m 512 -device vfio-pci,host=0000:01:00.0,bootindex=1 "${@:2}" < /dev/null
 }
-AS=()
-[ "${AS_USER:-0}" = 1 ] && AS=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 
 # A boot sector that prints its text on the serial port and ends QEMU.
 boot_sector() {
@@ -27,24 +24,16 @@ boot_sector() {
 
 seabios_boots() {
     boot_sector > disk.img && truncate -s 16M disk.img && chmod 666 disk.img || return 1
-    guest "" -device isa-debug-exit,iobase=0x501,iosize=1 > out 2>&1
+    on_drive "" -accel tcg -nodefaults -no-reboot -display none -serial stdio \
+        -device isa-debug-exit,iobase=0x501,iosize=1 > out 2>&1
     cat out
     grep -aq 'the drive boots' out
 }
 check "SeaBIOS boots from the drive" seabios_boots
 
-kernel=$(ls /boot/vmlinuz-*-cloud-amd64 2> /dev/null | sort -V | tail -1)
-if [ -z "$kernel" ] || [ ! -r "$kernel" ] || [ ! -x /bin/busybox ] || ! have cpio; then
-    skip "a Linux guest" "linux-image-cloud-amd64, busybox-static or cpio is not installed"
-    finish
-fi
-
-mkdir -p initrd/bin initrd/proc initrd/sys initrd/dev initrd/mnt
-cp /bin/busybox initrd/bin/
-cat > initrd/init << 'INIT'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev
+. "$tests/guest.sh"
+missing=$(guest_needs debugfs) || { skip "a Linux guest" "${missing#SKIP: }"; finish; }
+guest_initrd << 'INIT'
 i=0; while [ ! -b /dev/nvme0n1 ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done
 echo "SIZE $(cat /sys/block/nvme0n1/size)"
 mke2fs /dev/nvme0n1 > /dev/null; mount -t ext2 /dev/nvme0n1 /mnt
@@ -53,18 +42,13 @@ sha256sum < /mnt/file; umount /mnt
 grep nvme0q /proc/interrupts
 echo 3 > /proc/sys/vm/drop_caches
 mount -t ext2 /dev/nvme0n1 /mnt; sha256sum < /mnt/file; umount /mnt
-poweroff -f
 INIT
-chmod +x initrd/init
-(cd initrd && find . | cpio -o -H newc 2> /dev/null | gzip -1) > initrd.gz
-chmod 644 initrd.gz
 
 # linux_guest DEVICE-KEYS KERNEL-PARAMETERS PATTERN-IN-/proc/interrupts
 linux_guest() {
     local sums
     rm -f disk.img && truncate -s 64M disk.img && chmod 666 disk.img || return 1
-    guest "$1" -kernel "$kernel" -initrd initrd.gz -append "console=ttyS0 quiet $2" 2>&1 |
-        tr -d '\r' > out
+    on_drive "$1" "${guest[@]}" -append "console=ttyS0 quiet $2" 2>&1 | guest_output > out
     cat out
     grep -q '^SIZE 131072$' out && grep -q "$3.*nvme0q" out || return 1
     sums=$(grep -ao '^[0-9a-f]\{64\}' out | sort -u)
