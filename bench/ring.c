@@ -2,7 +2,9 @@
 /*
  * What the virtqueue engine costs: nanoseconds a chain for fetching it and handing it back, in
  * batches of 32, with ring and buffers in this processor's cache.  One line per kind of ring
- * and of chain: "split_direct 12.3".
+ * and of chain: "split_direct 12.3".  And what a network device does with it: nanoseconds for
+ * taking a packet of 64 bytes from the driver, sending it over the loopback link, and giving it
+ * back: "split_packet 45.6".
  *
  * The copies are the guarded ones of the injected library, without its fault handler: nothing
  * here faults.
@@ -13,15 +15,18 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "backend/net.h"
 #include "core/user.h"
 #include "inject/x86_64/guarded.h"
+#include "virtio/net_queue.h"
 #include "virtqueue/virtqueue.h"
 
 #define NUM     256u
 #define BATCH   32u
 #define ROUNDS  20000u
 #define REPEATS 7u
-#define SIZE    0x100000u
+#define SIZE    0x200000u
+#define HALF    0x100000u   /* where a second ring and its buffers are */
 #define BASE    0x40000000u /* what the device sees the memory at */
 #define DESC    0x0u
 #define AVAIL   0x2000u
@@ -31,7 +36,10 @@
 #define STEP    0x800u
 
 #define F_NEXT     1u
+#define F_WRITE    2u
 #define F_INDIRECT 4u
+
+#define PACKET (12u + 64u) /* bytes, with header */
 
 struct desc {
 	uint64_t address;
@@ -59,21 +67,24 @@ static int map(void *owner, uint64_t address, uint64_t size, unsigned access, st
 
 static const struct virtqueue_ops ops = {.map = map, .window = window};
 
-static struct desc *desc(unsigned i)
-{
-	return (struct desc *)(void *)(memory + DESC) + i;
-}
-
-static uint64_t buffer(unsigned i)
-{
-	return BASE + BUFFERS + STEP * (i % NUM);
-}
-
 struct driver {
+	unsigned half; /* 0 or HALF */
 	bool packed, wrap, indirect;
-	unsigned parts; /* descriptors in a chain */
+	unsigned parts;  /* descriptors in a chain */
+	uint32_t length; /* of a direct one */
+	uint16_t write;  /* F_WRITE or 0 */
 	uint16_t slot, made;
 };
+
+static struct desc *desc(const struct driver *d, unsigned i)
+{
+	return (struct desc *)(void *)(memory + d->half + DESC) + i;
+}
+
+static uint64_t buffer(const struct driver *d, unsigned i)
+{
+	return BASE + d->half + BUFFERS + STEP * (i % NUM);
+}
 
 /* Descriptors of one chain into a table of its own. */
 static struct desc in_table(const struct driver *d, unsigned i)
@@ -81,7 +92,7 @@ static struct desc in_table(const struct driver *d, unsigned i)
 	struct desc *table = (void *)(memory + TABLES + 64 * i);
 
 	for (unsigned p = 0; p < d->parts; p++) {
-		table[p] = (struct desc){.address = buffer(i) + 16 * p, .length = p ? 64 : 12};
+		table[p] = (struct desc){.address = buffer(d, i) + 16 * p, .length = p ? 64 : 12};
 		if (!d->packed && p + 1 < d->parts) {
 			table[p].a = F_NEXT;
 			table[p].b = (uint16_t)(p + 1);
@@ -98,8 +109,8 @@ static void make(struct driver *d)
 		uint16_t head = d->slot;
 
 		for (unsigned p = 0; p < slots; p++) {
-			struct desc one = {.address = buffer(d->slot), .length = 64};
-			unsigned flags = p + 1 < slots ? F_NEXT : 0;
+			struct desc one = {.address = buffer(d, d->slot), .length = d->length};
+			unsigned flags = (p + 1 < slots ? F_NEXT : 0u) | d->write;
 
 			if (d->indirect) {
 				one = in_table(d, d->slot);
@@ -112,18 +123,18 @@ static void make(struct driver *d)
 				one.a = (uint16_t)flags;
 				one.b = (uint16_t)((d->slot + 1) % NUM);
 			}
-			*desc(d->slot) = one;
+			*desc(d, d->slot) = one;
 			if (++d->slot == NUM) {
 				d->slot = 0;
 				d->wrap = !d->wrap;
 			}
 		}
 		if (!d->packed)
-			((uint16_t *)(void *)(memory + AVAIL))[2 + d->made % NUM] = head;
+			((uint16_t *)(void *)(memory + d->half + AVAIL))[2 + d->made % NUM] = head;
 		d->made++;
 	}
 	if (!d->packed)
-		((uint16_t *)(void *)(memory + AVAIL))[1] = d->made;
+		((uint16_t *)(void *)(memory + d->half + AVAIL))[1] = d->made;
 }
 
 static uint64_t now_ns(void)
@@ -134,16 +145,24 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static double run(struct driver *d)
+static void init(struct virtqueue *vq, const struct driver *d)
 {
+	uint64_t base = BASE + d->half;
 	struct virtqueue_config config = {
 		.ops = &ops,
 		.name = "bench",
 		.num = NUM,
 		.features = VIRTQUEUE_F_VERSION_1 | VIRTQUEUE_F_INDIRECT_DESC |
 			    (d->packed ? VIRTQUEUE_F_PACKED : 0),
-		.address = {BASE + DESC, BASE + AVAIL, BASE + USED},
+		.address = {base + DESC, base + AVAIL, base + USED},
 	};
+
+	if (virtqueue_init(vq, &config) < 0)
+		exit(1);
+}
+
+static double run(struct driver *d)
+{
 	struct virtqueue_chain chains[BATCH];
 	struct iovec iov[4 * BATCH];
 	struct virtqueue_pool pool = {.iov = iov, .max_iov = 4 * BATCH, .transient = true};
@@ -151,8 +170,7 @@ static double run(struct driver *d)
 	uint64_t took = 0;
 
 	memset(memory, 0, SIZE);
-	if (virtqueue_init(&vq, &config) < 0)
-		exit(1);
+	init(&vq, d);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		uint64_t start;
 		int n;
@@ -175,13 +193,67 @@ static void report(const char *name, bool packed, bool indirect, unsigned parts)
 	double best = 0;
 
 	for (unsigned i = 0; i < REPEATS; i++) {
-		struct driver d = {
-			.packed = packed, .wrap = true, .indirect = indirect, .parts = parts};
+		struct driver d = {.packed = packed,
+				   .wrap = true,
+				   .indirect = indirect,
+				   .parts = parts,
+				   .length = 64};
 		double ns = run(&d);
 
 		if (best == 0 || ns < best)
 			best = ns;
 	}
+	printf("%s %.1f\n", name, best);
+}
+
+static double run_packets(struct net_port *port, bool packed)
+{
+	struct driver out = {.packed = packed, .wrap = true, .parts = 1, .length = PACKET};
+	struct driver in = out;
+	struct virtio_net_queue *q = calloc(1, sizeof(*q));
+	struct virtqueue sent, received;
+	uint64_t took = 0;
+
+	in.half = HALF;
+	in.length = STEP;
+	in.write = F_WRITE;
+	memset(memory, 0, SIZE);
+	init(&sent, &out);
+	init(&received, &in);
+	if (!q)
+		exit(1);
+	virtio_net_queue_init(q, port, 0,
+			      VIRTQUEUE_F_VERSION_1 | VIRTQUEUE_F(VIRTIO_NET_F_MRG_RXBUF), &ops);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t start;
+
+		make(&out);
+		make(&in);
+		start = now_ns();
+		if (virtio_net_transmit(q, &sent, BATCH) != (int)BATCH ||
+		    virtio_net_receive(q, &received, BATCH) != (int)BATCH)
+			exit(1);
+		took += now_ns() - start;
+	}
+	free(q);
+	return (double)took / ROUNDS / BATCH;
+}
+
+static void report_packets(const char *name, bool packed)
+{
+	char error[NET_ERROR_MAX];
+	struct net_port *port;
+	double best = 0;
+
+	if (net_open("loopback", "bench", 1, &port, error) < 0)
+		exit(1);
+	for (unsigned i = 0; i < REPEATS; i++) {
+		double ns = run_packets(port, packed);
+
+		if (best == 0 || ns < best)
+			best = ns;
+	}
+	net_close(port);
 	printf("%s %.1f\n", name, best);
 }
 
@@ -198,5 +270,7 @@ int main(void)
 	report("packed_direct", true, false, 1);
 	report("packed_chain_of_2", true, false, 2);
 	report("packed_indirect", true, true, 2);
+	report_packets("split_packet", false);
+	report_packets("packed_packet", true);
 	return 0;
 }

@@ -80,6 +80,12 @@ static int cut(struct virtqueue_chain *chain, void *to, size_t size)
 {
 	char *at = to;
 
+	if (!to && size < chain->readable->iov_len) {
+		chain->readable->iov_base = (char *)chain->readable->iov_base + size;
+		chain->readable->iov_len -= size;
+		chain->readable_size -= size;
+		return 0;
+	}
 	while (size) {
 		struct iovec *piece = chain->readable;
 		size_t n = piece->iov_len < size ? piece->iov_len : size;
@@ -190,13 +196,36 @@ static int chains_for(const struct virtio_net_queue *q, const struct virtqueue_c
 	return n == VIRTIO_NET_MERGE_MAX ? -E2BIG : 0;
 }
 
-static int write_packet(const struct virtio_net_queue *q, struct virtqueue_chain *chains,
-			unsigned n, const struct net_arrival *arrival)
+/*
+ * Header and data of the usual packet, which goes into one buffer in one piece, are only noted:
+ * they are copied with those of the rest of the batch.  *copies of q->copies are in use.
+ */
+static void note_packet(struct virtio_net_queue *q, struct virtqueue_chain *chain,
+			struct virtio_net_hdr_v1 *header, const struct net_arrival *arrival,
+			unsigned *copies)
+{
+	char *to = chain->writable->iov_base;
+
+	memcpy(header, &arrival->header, sizeof(arrival->header));
+	header->num_buffers = 1;
+	q->copies[(*copies)++] = (struct user_copy){to, header, q->header_size};
+	q->copies[(*copies)++] =
+		(struct user_copy){to + q->header_size, arrival->data, arrival->size};
+	chain->written = q->header_size + arrival->size;
+}
+
+static int write_packet(struct virtio_net_queue *q, struct virtqueue_chain *chains, unsigned n,
+			unsigned packet, unsigned *copies)
 {
 	struct virtio_net_hdr_v1 header = {.num_buffers = (uint16_t)n};
+	const struct net_arrival *arrival = &q->arrivals[packet];
 	const uint8_t *data = arrival->data;
 	uint32_t left = arrival->size;
 
+	if (n == 1 && chains->n_writable == 1 && left) {
+		note_packet(q, chains, &q->headers[packet], arrival, copies);
+		return 0;
+	}
 	memcpy(&header, &arrival->header, sizeof(arrival->header));
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t skip = i == 0 ? q->header_size : 0, part;
@@ -214,11 +243,17 @@ static int write_packet(const struct virtio_net_queue *q, struct virtqueue_chain
 	return 0;
 }
 
+static int no_memory(struct virtqueue *vq, const struct virtqueue_chain *chains, unsigned n)
+{
+	virtqueue_unfetch(vq, chains, n);
+	return virtqueue_fail(vq, -EFAULT, "no memory behind a receive buffer");
+}
+
 /* One batch: as virtio_net_receive(). */
 static int receive(struct virtio_net_queue *q, struct virtqueue *vq, unsigned max)
 {
 	struct virtqueue_chain *chains = q->receive.chains;
-	unsigned arrived, fetched = 0, used = 0, i;
+	unsigned arrived, fetched = 0, used = 0, copies = 0, i;
 	int n, result = 0;
 
 	arrived = net_peek(q->port, q->index, q->arrivals, max);
@@ -239,15 +274,15 @@ static int receive(struct virtio_net_queue *q, struct virtqueue *vq, unsigned ma
 		}
 		if (n == 0)
 			break;
-		if (n > 0 && write_packet(q, chains + used, (unsigned)n, &q->arrivals[i]) < 0) {
-			result = virtqueue_fail(vq, -EFAULT, "no memory behind a receive buffer");
-			break;
-		}
+		if (n > 0 && write_packet(q, chains + used, (unsigned)n, i, &copies) < 0)
+			return no_memory(vq, chains, fetched);
 		if (n < 0)
 			q->unfit++;
 		else
 			used += (unsigned)n;
 	}
+	if (copy_guarded_many(q->copies, copies) != copies)
+		return no_memory(vq, chains, fetched);
 	if (used < fetched)
 		virtqueue_unfetch(vq, chains + used, fetched - used);
 	if (used) {

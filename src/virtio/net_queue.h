@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 
 #include "backend/net.h"
+#include "core/user.h"
 #include "virtqueue/virtqueue.h"
 
 #define VIRTIO_NET_BATCH      64u   /* packets at once */
@@ -52,6 +53,9 @@ struct virtio_net_queue {
 	uint64_t unfit;       /* packets too big for the driver's buffers, or no packets: dropped */
 	struct net_packet packets[VIRTIO_NET_BATCH];
 	struct net_arrival arrivals[VIRTIO_NET_BATCH];
+	/* What is still to be copied of what a batch receives. */
+	struct virtio_net_hdr_v1 headers[VIRTIO_NET_BATCH];
+	struct user_copy copies[2 * VIRTIO_NET_BATCH];
 	struct virtio_net_batch transmit, receive;
 };
 
