@@ -62,8 +62,10 @@ int net_check(const char *spec, char error[NET_ERROR_MAX])
 
 static void free_port(struct net_port *port)
 {
-	for (unsigned i = 0; i < port->n_queues; i++)
+	for (unsigned i = 0; i < port->n_queues; i++) {
 		pthread_mutex_destroy(&port->queues[i].ready_lock);
+		pthread_mutex_destroy(&port->queues[i].send_lock);
+	}
 	free(port->queues);
 	free(port);
 }
@@ -94,8 +96,10 @@ int net_open(const char *spec, const char *name, unsigned queues, struct net_por
 	port->kind = kind;
 	port->n_queues = queues;
 	snprintf(port->name, sizeof(port->name), "%s", name);
-	for (unsigned i = 0; i < queues; i++)
+	for (unsigned i = 0; i < queues; i++) {
 		pthread_mutex_init(&port->queues[i].ready_lock, NULL);
+		pthread_mutex_init(&port->queues[i].send_lock, NULL);
+	}
 	ret = kind->open ? kind->open(port, path, error) : 0;
 	if (ret) {
 		free_port(port);
@@ -125,11 +129,30 @@ void net_close(struct net_port *port)
 void net_set_ready(struct net_port *port, unsigned queue, void (*ready)(void *arg), void *arg)
 {
 	struct net_queue *q = &port->queues[queue];
+	void (*owner)(void *arg);
 
 	pthread_mutex_lock(&q->ready_lock);
 	q->ready_arg = arg;
-	atomic_store_explicit(&q->ready, ready, memory_order_seq_cst);
+	atomic_store(&q->ready, ready);
+	owner = atomic_load(&q->owner_ready);
+	if (!ready && owner)
+		owner(q->owner_arg);
 	pthread_mutex_unlock(&q->ready_lock);
+}
+
+void net_set_owner_ready(struct net_port *port, unsigned queue, void (*ready)(void *arg), void *arg)
+{
+	struct net_queue *q = &port->queues[queue];
+
+	pthread_mutex_lock(&q->ready_lock);
+	q->owner_arg = arg;
+	atomic_store(&q->owner_ready, ready);
+	pthread_mutex_unlock(&q->ready_lock);
+}
+
+bool net_lent(const struct net_port *port, unsigned queue)
+{
+	return atomic_load_explicit(&port->queues[queue].ready, memory_order_relaxed) != NULL;
 }
 
 void net_tell(struct net_port *port, unsigned queue)
@@ -137,12 +160,15 @@ void net_tell(struct net_port *port, unsigned queue)
 	struct net_queue *q = &port->queues[queue];
 	void (*ready)(void *arg);
 
-	if (!atomic_load_explicit(&q->ready, memory_order_relaxed))
+	if (!atomic_load_explicit(&q->ready, memory_order_relaxed) &&
+	    !atomic_load_explicit(&q->owner_ready, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&q->ready_lock);
 	ready = atomic_load_explicit(&q->ready, memory_order_relaxed);
 	if (ready)
 		ready(q->ready_arg);
+	else if ((ready = atomic_load_explicit(&q->owner_ready, memory_order_relaxed)))
+		ready(q->owner_arg);
 	pthread_mutex_unlock(&q->ready_lock);
 }
 
@@ -167,9 +193,15 @@ static unsigned send_with_faults(struct net_port *port, unsigned queue,
 unsigned net_send(struct net_port *port, unsigned queue, const struct net_packet *packets,
 		  unsigned n)
 {
+	unsigned taken;
+
+	pthread_mutex_lock(&port->queues[queue].send_lock);
 	if (__builtin_expect(fault_enabled, 0))
-		return send_with_faults(port, queue, packets, n);
-	return port->kind->send(port, queue, packets, n);
+		taken = send_with_faults(port, queue, packets, n);
+	else
+		taken = port->kind->send(port, queue, packets, n);
+	pthread_mutex_unlock(&port->queues[queue].send_lock);
+	return taken;
 }
 
 static unsigned peek_with_faults(struct net_port *port, unsigned queue,
@@ -186,6 +218,36 @@ static unsigned peek_with_faults(struct net_port *port, unsigned queue,
 		net_count(&q->received.dropped, 1);
 	}
 	return 0;
+}
+
+int64_t net_send_cut(const struct net_packet *p, net_reserve_fn *reserve, net_commit_fn *commit,
+		     void *sink, unsigned *ret_frames)
+{
+	static const struct virtio_net_hdr none;
+	uint8_t *frame = malloc(p->size), *to;
+	struct net_offload o;
+	int64_t bytes = 0;
+	uint32_t size;
+	unsigned i = 0;
+
+	if (frame && !net_gather(frame, p) && !net_offload_begin(&o, &p->header, frame, p->size)) {
+		/* Room for the whole first, so that a burst is not cut off in its middle. */
+		size = o.n_frames * o.headers + o.size;
+		if (!reserve(sink, size < NET_FRAME_MAX ? size : NET_FRAME_MAX))
+			bytes = -1;
+		for (; bytes >= 0 && i < o.n_frames; i++) {
+			size = net_offload_size(&o, i);
+			to = reserve(sink, size);
+			if (!to)
+				break;
+			net_offload_frame(&o, i, to);
+			commit(sink, &none, size);
+			bytes += size;
+		}
+	}
+	free(frame);
+	*ret_frames = i;
+	return bytes;
 }
 
 unsigned net_peek(struct net_port *port, unsigned queue, struct net_arrival *arrivals, unsigned n)

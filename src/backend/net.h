@@ -18,18 +18,19 @@
  * can't (as the kernel does for a tap).  A receiver says with net_set_offloads() what it
  * takes; without, it gets whole checksums, and segments.
  *
- * Threads.  One thread at a time per queue and direction; the two directions and different
- * queues may be used by different threads.  Nothing blocks.  Not for signal handlers.
+ * Threads.  One thread at a time receives from a queue; any may send.  Nothing blocks.  Not
+ * for signal handlers.
  */
 #ifndef STANDIN_BACKEND_NET_H
 #define STANDIN_BACKEND_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 #include <linux/virtio_net.h>
 
-#define NET_QUEUES_MAX 64u
+#define NET_QUEUES_MAX 256u
 #define NET_FRAME_MAX  (65536u + 14u + 4u) /* bytes of an unsegmented frame, VLAN tag included */
 #define NET_ERROR_MAX  256
 
@@ -82,6 +83,14 @@ void net_close(struct net_port *port);
  * that is held here.
  */
 void net_set_ready(struct net_port *port, unsigned queue, void (*ready)(void *arg), void *arg);
+/*
+ * The same for who has opened the port and lends it to somebody else for a time, as a tap
+ * to vhost: told only while nobody is set by net_set_ready(), and once when that ends.
+ */
+void net_set_owner_ready(struct net_port *port, unsigned queue, void (*ready)(void *arg),
+			 void *arg);
+/* Whether somebody is set by net_set_ready(): the owner keeps from receiving then. */
+bool net_lent(const struct net_port *port, unsigned queue);
 /*
  * A private descriptor that stays the port's: readable when net_peek() may have something
  * new, writable when net_send() may have room.  For a thread that waits in epoll anyway.

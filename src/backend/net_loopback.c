@@ -33,40 +33,27 @@ static int loopback_open(struct net_port *port, const char *path, char error[NET
 	return ret;
 }
 
-#define AHEAD 4 /* packets */
+static inline uint8_t *reserve(void *ring, uint32_t size)
+{
+	return net_ring_reserve(ring, size);
+}
+
+static inline void commit(void *ring, const struct virtio_net_hdr *header, uint32_t size)
+{
+	net_ring_commit(ring, header, size);
+}
 
 static unsigned loopback_send(struct net_port *port, unsigned queue,
 			      const struct net_packet *packets, unsigned n)
 {
-	struct net_counts *counts = &port->queues[queue].sent;
 	struct net_ring *r = (struct net_ring *)port->priv + queue;
-	uint64_t sent = 0, bytes = 0;
-	unsigned i;
+	net_offloads offloads = atomic_load_explicit(&port->offloads, memory_order_relaxed);
+	unsigned taken =
+		net_send_frames(&port->queues[queue], offloads, packets, n, reserve, commit, r);
 
-	for (i = 0; i < n; i++) {
-		const struct net_packet *p = &packets[i];
-		uint8_t *to;
-
-		if (i + AHEAD < n)
-			__builtin_prefetch(packets[i + AHEAD].iov->iov_base);
-		if (!net_size_ok(p))
-			continue;
-		to = net_ring_reserve(r, p->size);
-		if (!to)
-			break;
-		if (net_gather(to, p))
-			continue;
-		net_ring_commit(r, &p->header, p->size);
-		sent++;
-		bytes += p->size;
-	}
-	net_count(&counts->packets, sent);
-	net_count(&counts->bytes, bytes);
-	if (i != sent)
-		net_count(&counts->dropped, i - sent);
 	if (net_ring_publish(r))
 		net_tell(port, queue);
-	return i;
+	return taken;
 }
 
 static unsigned loopback_peek(struct net_port *port, unsigned queue, struct net_arrival *arrivals,

@@ -31,6 +31,8 @@ static const char run[] =
 	"  --fault POINT:errno=NAME[,nth=N][,every=N][,times=N]\n"
 	"                                 make POINT fail (see 'standin list --faults')\n"
 	"  --log LEVEL                    error, warning (default), info or debug\n"
+	"  --net KIND[,ifname=NAME]       /dev/net/tun stood in for, and what its taps are plugged\n"
+	"                                 into: loopback, hub=PATH, socket=PATH, pcap=FILE, null\n"
 	"  --vsock PATH                   where the sockets of guests end (/dev/vhost-vsock)\n"
 	"  --set NAME=VALUE               vfio.dma_entry_limit=N, vfio.memlock=on|off\n"
 	"  -h, --help\n"

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/net.h"
 #include "cli/cli.h"
 #include "core/fault.h"
 #include "core/ioctl.h"
@@ -143,7 +144,31 @@ static int absolute(char **path)
 	return 0;
 }
 
-/* A key that is called "file" holds a path, and so does the lunN of a vhost-scsi. */
+/* KIND=PATH, see backend/net.h */
+static int absolute_net(char **spec)
+{
+	char *equals = strchr(*spec, '='), *path, *whole;
+	int result;
+
+	if (!equals || equals[1] == '/')
+		return 0;
+	path = strdup(equals + 1);
+	result = path ? absolute(&path) : EXIT_USAGE;
+	if (result == 0 &&
+	    asprintf(&whole, "%.*s%s", (int)(equals + 1 - *spec), *spec, path) < 0)
+		result = EXIT_USAGE;
+	free(path);
+	if (result == 0) {
+		free(*spec);
+		*spec = whole;
+	}
+	return result;
+}
+
+/*
+ * A key that is called "file" holds a path, and so does the lunN of a vhost-scsi; one that is
+ * called "net" may.
+ */
 static int absolute_paths(struct config *c)
 {
 	int result = absolute(&c->trace_file);
@@ -160,15 +185,34 @@ static int absolute_paths(struct config *c)
 		for (size_t k = 0; k < c->devices[d].keys.n && result == 0; k++)
 			if (strcmp(c->devices[d].keys.key[k].name, "file") == 0)
 				result = absolute(&c->devices[d].keys.key[k].value);
+			else if (strcmp(c->devices[d].keys.key[k].name, "net") == 0)
+				result = absolute_net(&c->devices[d].keys.key[k].value);
 	for (size_t v = 0; v < c->n_vdpas; v++)
 		for (size_t k = 0; k < c->vdpas[v].keys.n && result == 0; k++)
 			if (strcmp(c->vdpas[v].keys.key[k].name, "file") == 0)
 				result = absolute(&c->vdpas[v].keys.key[k].value);
+			else if (strcmp(c->vdpas[v].keys.key[k].name, "net") == 0)
+				result = absolute_net(&c->vdpas[v].keys.key[k].value);
 	for (size_t p = 0; p < c->n_vhost_scsi; p++)
 		for (size_t k = 0; k < c->vhost_scsi[p].keys.n && result == 0; k++)
 			if (!strchr(c->vhost_scsi[p].keys.key[k].name, '.'))
 				result = absolute(&c->vhost_scsi[p].keys.key[k].value);
+	for (size_t i = 0; i < c->n_nets && result == 0; i++)
+		result = absolute_net(&c->nets[i].spec);
 	return result;
+}
+
+static int check_nets(const struct config *c)
+{
+	char error[NET_ERROR_MAX];
+
+	for (size_t i = 0; i < c->n_nets; i++) {
+		if (net_check(c->nets[i].spec, error) < 0) {
+			complain("net: %s", error);
+			return EXIT_USAGE;
+		}
+	}
+	return 0;
 }
 
 /* Empties the trace file, since every process of the client appends to it. */
@@ -197,7 +241,8 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
 		{"vsock", required_argument, NULL, 'v'},  {"vhost-scsi", required_argument, NULL, 'S'},
-		{"vdpa", required_argument, NULL, 'V'},   {"help", no_argument, NULL, 'h'},         {0},
+		{"vdpa", required_argument, NULL, 'V'},   {"net", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},         {0},
 	};
 	int option, result = 0;
 
@@ -224,6 +269,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 's':
 			result = directive(c, "set", optarg);
+			break;
+		case 'n':
+			result = directive(c, "net", optarg);
 			break;
 		case 'v':
 			result = directive(c, "vsock", optarg);
@@ -258,6 +306,8 @@ int options_parse(int argc, char **argv, struct config *c, int *ret_first)
 		return EXIT_USAGE;
 	}
 	result = check_faults(c);
+	if (result == 0)
+		result = check_nets(c);
 	if (result == 0)
 		result = absolute_paths(c);
 	if (result == 0)

@@ -146,8 +146,13 @@ ssize_t call_pwrite(int fd, struct file *f, const void *buffer, size_t size, off
 static ssize_t at_position(const char *name, int fd, struct file *f, void *buffer, size_t size,
                            bool store)
 {
-	off_t offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
-	ssize_t n = transfer(name, fd, f, buffer, size, offset < 0 ? 0 : offset, store);
+	off_t offset;
+	ssize_t n;
+
+	if (f->ops->messages) /* has no position */
+		return transfer(name, fd, f, buffer, size, 0, store);
+	offset = host_syscall(SYS_lseek, fd, 0, SEEK_CUR);
+	n = transfer(name, fd, f, buffer, size, offset < 0 ? 0 : offset, store);
 
 	if (n > 0)
 		host_syscall(SYS_lseek, fd, n, SEEK_CUR);
@@ -162,6 +167,52 @@ ssize_t call_read(int fd, struct file *f, void *buffer, size_t size)
 ssize_t call_write(int fd, struct file *f, const void *buffer, size_t size)
 {
 	return at_position("write", fd, f, (void *)buffer, size, true);
+}
+
+static int gather(char *to, const struct iovec *iov, int count)
+{
+	for (; count--; to += iov++->iov_len)
+		if (copy_from_user(to, iov->iov_base, iov->iov_len))
+			return -EFAULT;
+	return 0;
+}
+
+static int scatter(const char *from, size_t size, const struct iovec *iov, int count)
+{
+	for (size_t part; count-- && size; size -= part, from += part, iov++) {
+		part = size < iov->iov_len ? size : iov->iov_len;
+		if (copy_to_user(iov->iov_base, from, part))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+#define SMALL_MESSAGE 2048u
+
+/* Through a copy that is in one piece.  No malloc: the client may be in a signal handler. */
+ssize_t call_message(int fd, struct file *f, const struct iovec *iov, int count, size_t total,
+		     bool store)
+{
+	char small[SMALL_MESSAGE], *whole = small;
+	const char *name = store ? "writev" : "readv";
+	ssize_t n = 0;
+
+	if (count == 1)
+		return transfer(name, fd, f, iov->iov_base, iov->iov_len, 0, store);
+	if (total > sizeof(small))
+		whole = host_mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+	if (host_is_error(whole))
+		return -ENOMEM;
+	if (store)
+		n = gather(whole, iov, count);
+	if (n == 0)
+		n = transfer(name, fd, f, whole, total, 0, store);
+	if (!store && n > 0 && scatter(whole, (size_t)n, iov, count))
+		n = -EFAULT;
+	if (whole != small)
+		host_munmap(whole, total);
+	return n;
 }
 
 static int check_mmap(const struct file *f, const struct map_request *request)

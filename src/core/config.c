@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,11 @@ void config_finish(struct config *c)
 	free(c->log_level);
 	free(c->directory);
 	free(c->vsock_path);
+	for (size_t i = 0; i < c->n_nets; i++) {
+		free(c->nets[i].ifname);
+		free(c->nets[i].spec);
+	}
+	free(c->nets);
 	config_init(c);
 }
 
@@ -368,6 +374,48 @@ static int add_fault(struct config *c, const char *spec, char *error)
 	return 0;
 }
 
+/* net SPEC[,ifname=NAME] */
+static int parse_net(struct net_config *net, char *text, char *error)
+{
+	char *item, *rest = text;
+
+	item = keys_next_item(&rest);
+	net->spec = strdup(item); /* what it says is checked by who opens it */
+	while ((item = keys_next_item(&rest))) {
+		if (strncmp(item, "ifname=", 7) != 0 || !item[7] || strlen(item + 7) >= IFNAMSIZ)
+			return fail(error, "net: '%s' is not ifname=NAME", item);
+		if (net->ifname)
+			return fail(error, "net: ifname is given twice");
+		net->ifname = strdup(item + 7);
+		if (!net->ifname)
+			return out_of_memory(error);
+	}
+	return net->spec ? 0 : out_of_memory(error);
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static int add_net(struct config *c, char *text, char *error)
+{
+	struct net_config *more = reallocarray(c->nets, c->n_nets + 1, sizeof(*more));
+	int result;
+
+	if (!more)
+		return out_of_memory(error);
+	c->nets = more;
+	more = &c->nets[c->n_nets++];
+	memset(more, 0, sizeof(*more));
+	result = parse_net(more, text, error);
+	for (size_t i = 0; i + 1 < c->n_nets && result == 0; i++)
+		if (same_name(c->nets[i].ifname, more->ifname))
+			return more->ifname ? fail(error, "net: two for %s", more->ifname)
+					    : fail(error, "net: two for every interface");
+	return result;
+}
+
 static int set(struct config *c, const char *assignment, char *error)
 {
 	const char *value = strchr(assignment, '=');
@@ -440,6 +488,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = add_vdpa(c, rest, error);
 	} else if (strcmp(word, "vhost-scsi") == 0) {
 		result = add_vhost_scsi(c, rest, error);
+	} else if (strcmp(word, "net") == 0) {
+		result = add_net(c, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
 		result = replace_string(&c->directory, rest, error);
 	} else {
@@ -597,6 +647,13 @@ char *config_format(const struct config *c)
 		fprintf(out, "log %s\n", c->log_level);
 	if (c->vsock_path)
 		fprintf(out, "vsock %s\n", c->vsock_path);
+	for (size_t i = 0; i < c->n_nets; i++) {
+		fputs("net ", out);
+		keys_print_value(out, c->nets[i].spec);
+		if (c->nets[i].ifname)
+			fprintf(out, ",ifname=%s", c->nets[i].ifname);
+		fputc('\n', out);
+	}
 	if (c->directory)
 		fprintf(out, "directory %s\n", c->directory);
 	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);

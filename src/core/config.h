@@ -13,6 +13,7 @@
  *	vsock guest.sock
  *	vdpa net,net=loopback
  *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
+ *	net socket=/run/passt.sock,ifname=tap0
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -57,6 +58,12 @@ struct vdpa_config {
 	struct config_keys keys;
 };
 
+/* What taps of /dev/net/tun are plugged into. */
+struct net_config {
+	char *ifname; /* NULL: every interface that has no entry of its own */
+	char *spec;   /* see backend/net.h */
+};
+
 /* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
 struct config_settings {
 	uint32_t dma_entry_limit; /* vfio.dma_entry_limit, 65535 */
@@ -76,6 +83,8 @@ struct config {
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;
 	char *vsock_path; /* of the Unix sockets that guests' sockets end in; NULL: none */
+	struct net_config *nets;
+	size_t n_nets;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };

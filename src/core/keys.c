@@ -64,15 +64,20 @@ void keys_finish(struct config_keys *keys)
 	*keys = (struct config_keys){0};
 }
 
+void keys_print_value(FILE *out, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == ',')
+			fputc(',', out);
+		fputc(*value, out);
+	}
+}
+
 void keys_print(FILE *out, const struct config_keys *keys)
 {
 	for (size_t i = 0; i < keys->n; i++) {
 		fprintf(out, ",%s=", keys->key[i].name);
-		for (const char *c = keys->key[i].value; *c; c++) {
-			if (*c == ',')
-				fputc(',', out);
-			fputc(*c, out);
-		}
+		keys_print_value(out, keys->key[i].value);
 	}
 }
 

@@ -27,6 +27,8 @@ int keys_add(struct config_keys *keys, const char *name, const char *value);
 /* The value, or NULL. */
 const char *keys_find(const struct config_keys *keys, const char *name);
 void keys_finish(struct config_keys *keys);
+/* A value as keys_next_item() takes it: commas doubled. */
+void keys_print_value(FILE *out, const char *value);
 /* Prints ",name=value" for each. */
 void keys_print(FILE *out, const struct config_keys *keys);
 

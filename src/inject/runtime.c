@@ -123,6 +123,21 @@ static ssize_t runtime_pwrite(int fd, const void *buffer, size_t size, off_t off
 	         : host_pwrite(fd, buffer, size, offset);
 }
 
+static bool runtime_message(int fd, const struct iovec *iov, int count, size_t total, bool store,
+			    ssize_t *ret_n)
+{
+	struct file *f = file_get(fd);
+
+	if (!f)
+		return false;
+	if (f->ops->messages)
+		*ret_n = call_message(fd, f, iov, count, total, store);
+	else
+		iov = NULL;
+	file_put(f);
+	return iov != NULL;
+}
+
 static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
                           off_t offset)
 {
@@ -168,6 +183,7 @@ static struct runtime table = {
 	.write = runtime_write,
 	.pread = runtime_pread,
 	.pwrite = runtime_pwrite,
+	.message = runtime_message,
 	.mmap = runtime_mmap,
 	.forget = call_close,
 	.forget_range = fdtable_forget_range,

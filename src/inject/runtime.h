@@ -20,10 +20,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "core/environment.h"
 
-#define RUNTIME_VERSION 2
+#define RUNTIME_VERSION 3
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -43,6 +44,12 @@ struct runtime {
 	ssize_t (*write)(int fd, const void *buffer, size_t size);
 	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
 	ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
+	/*
+	 * readv and writev, of copied vectors, on a file where they are one message; false if
+	 * it is another file: then each part is a transfer of its own.
+	 */
+	bool (*message)(int fd, const struct iovec *iov, int count, size_t total, bool store,
+			ssize_t *ret_n);
 	/* Returns (void *)-errno on failure. */
 	void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 

@@ -100,11 +100,11 @@ static void link_directory(struct builder *b, const char *directory)
 	closedir(dir);
 }
 
-/* A prefix that we have nothing for is the real one. */
+/* A prefix that we have nothing for is the real one; real nodes but the tap's are hidden. */
 static void link_prefix(struct builder *b, const char *prefix)
 {
-	if (strncmp(prefix, "/dev/", 5) == 0 || build_exists(b, prefix + 1) ||
-	    access(prefix, F_OK) < 0)
+	if ((strncmp(prefix, "/dev/", 5) == 0 && strcmp(prefix, "/dev/net/tun") != 0) ||
+	    build_exists(b, prefix + 1) || access(prefix, F_OK) < 0)
 		return;
 	build_link(b, prefix + 1, prefix);
 }

@@ -14,6 +14,11 @@
 #define TUN_F_USO6 0x40
 #endif
 
+#ifndef TUN_F_UDP_TUNNEL_GSO
+#define TUN_F_UDP_TUNNEL_GSO      0x080
+#define TUN_F_UDP_TUNNEL_GSO_CSUM 0x100
+#endif
+
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif

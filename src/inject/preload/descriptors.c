@@ -37,7 +37,7 @@ int fd_fresh(int fd)
 	return fd;
 }
 
-/* ---- reading and writing with vectors: one call for each part, as the kernel does ---- */
+/* ---- reading and writing with vectors: one call for each part, or one message ---- */
 
 #define IOV_LIMIT 1024
 
@@ -46,29 +46,30 @@ static bool fetch(void *to, const void *from, size_t size)
 {
 	struct iovec local = {to, size}, remote = {(void *)from, size};
 
-	return raw_syscall(SYS_process_vm_readv, raw1(SYS_getpid, 0), (long)&local, 1,
+	return !size || raw_syscall(SYS_process_vm_readv, raw1(SYS_getpid, 0), (long)&local, 1,
 			   (long)&remote, 1, 0) == (long)size;
 }
 
 static ssize_t vector(const struct runtime *rt, int fd, const struct iovec *iov, int count,
 		      off_t offset, bool writes)
 {
-	struct iovec part;
+	struct iovec parts[IOV_LIMIT], part;
 	ssize_t done = 0, n;
 	size_t total = 0;
 
 	if (count < 0 || count > IOV_LIMIT)
 		return -EINVAL;
+	if (!fetch(parts, iov, (size_t)count * sizeof(part)))
+		return -EFAULT;
 	for (int i = 0; i < count; i++) {
-		if (!fetch(&part, iov + i, sizeof(part)))
-			return -EFAULT;
-		total += part.iov_len;
-		if ((ssize_t)part.iov_len < 0 || (ssize_t)total < 0)
+		total += parts[i].iov_len;
+		if ((ssize_t)parts[i].iov_len < 0 || (ssize_t)total < 0)
 			return -EINVAL;
 	}
+	if (count && rt->message(fd, parts, count, total, writes, &n))
+		return n;
 	for (int i = 0; i < count; i++) {
-		if (!fetch(&part, iov + i, sizeof(part)))
-			return done ? done : -EFAULT;
+		part = parts[i];
 		if (offset < 0)
 			n = writes ? rt->write(fd, part.iov_base, part.iov_len)
 				   : rt->read(fd, part.iov_base, part.iov_len);
