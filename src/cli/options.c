@@ -17,6 +17,7 @@
 
 #include "backend/net.h"
 #include "cli/cli.h"
+#include "cli/vsock.h"
 #include "core/fault.h"
 #include "core/ioctl.h"
 
@@ -175,11 +176,8 @@ static int absolute_paths(struct config *c)
 
 	if (result == 0)
 		result = absolute(&c->vsock_path);
-	if (result == 0 && c->vsock_path && strlen(c->vsock_path) > CONFIG_VSOCK_PATH_MAX) {
-		complain("vsock: %s is longer than %u characters", c->vsock_path,
-			 CONFIG_VSOCK_PATH_MAX);
-		result = EXIT_USAGE;
-	}
+	if (result == 0)
+		result = vsock_place_complete(&c->vsock_path);
 
 	for (size_t d = 0; d < c->n_devices; d++)
 		for (size_t k = 0; k < c->devices[d].keys.n && result == 0; k++)

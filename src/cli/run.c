@@ -8,11 +8,9 @@
  * starts its own from the same configuration.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -21,6 +19,7 @@
 #include "cli/options.h"
 #include "cli/private.h"
 #include "cli/program.h"
+#include "cli/vsock.h"
 #include "core/config.h"
 #include "core/environment.h"
 #include "core/instance.h"
@@ -88,6 +87,8 @@ static int fill_private_directory(const struct private_directory *p, struct conf
 		return EXIT_USAGE;
 	}
 	result = private_write(p, "config", text);
+	if (result == 0)
+		result = vsock_place_publish(p, c->vsock_path);
 	if (result < 0) {
 		complain("%s: %s", p->path, strerror(-result));
 		free(text);
@@ -160,22 +161,6 @@ static int set_environment(const struct private_directory *p, const struct progr
 	return 0;
 }
 
-/* What the client listens at for vsock is its file, but one that is killed leaves it. */
-static bool is_there(const char *path)
-{
-	struct stat st;
-
-	return path && lstat(path, &st) == 0;
-}
-
-static void remove_socket(const char *path)
-{
-	struct stat st;
-
-	if (path && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		unlink(path);
-}
-
 int command_run(int argc, char **argv)
 {
 	struct private_directory directory;
@@ -183,7 +168,6 @@ int command_run(int argc, char **argv)
 	const char *obstacle;
 	struct config c;
 	int first, status;
-	bool socket_was_there;
 
 	config_init(&c);
 	status = options_parse(argc, argv, &c, &first);
@@ -191,7 +175,6 @@ int command_run(int argc, char **argv)
 		config_finish(&c);
 		return status == OPTIONS_HELP ? 0 : status;
 	}
-	socket_was_there = is_there(c.vsock_path);
 	status = private_create(&directory);
 	if (status < 0) {
 		complain("can't make a private directory in %s: %s", private_base(),
@@ -210,8 +193,7 @@ int command_run(int argc, char **argv)
 	}
 	if (status == 0)
 		status = client_run(argv + first, private_sweep);
-	if (!socket_was_there)
-		remove_socket(c.vsock_path);
+	vsock_place_clean(c.vsock_path);
 	private_remove(&directory);
 	config_finish(&c);
 	return status;

@@ -18,6 +18,7 @@
 #include "core/device.h"
 #include "core/fault.h"
 #include "core/log.h"
+#include "core/vsock_place.h"
 
 #define DEFAULT_DEVICE "nvme,addr=01:00.0"
 
@@ -592,9 +593,8 @@ int config_complete(struct config *c, char error[CONFIG_ERROR_MAX])
 	for (size_t i = 0; i < c->n_devices; i++)
 		if (!c->devices[i].address_given && assign_address(c, i, error) < 0)
 			return -EINVAL;
-	if (c->vsock_path && strlen(c->vsock_path) > CONFIG_VSOCK_PATH_MAX)
-		return fail(error, "vsock: the path is longer than %u characters",
-			    CONFIG_VSOCK_PATH_MAX);
+	if (c->vsock_path && !vsock_place_fits(c->vsock_path))
+		return fail(error, "vsock: the path is too long for the address of a socket");
 	for (size_t i = 0; i < c->n_faults; i++) {
 		result = fault_add(c->faults[i], error, CONFIG_ERROR_MAX);
 		fault_clear();

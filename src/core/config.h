@@ -82,15 +82,14 @@ struct config {
 	bool trace;
 	char *trace_file; /* NULL: descriptor 2 */
 	char *log_level;
-	char *vsock_path; /* of the Unix sockets that guests' sockets end in; NULL: none */
+	char *vsock_path; /* where vsock ports are (core/vsock_place.h); NULL: nowhere */
 	struct net_config *nets;
 	size_t n_nets;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };
 
-#define CONFIG_ERROR_MAX      256
-#define CONFIG_VSOCK_PATH_MAX 96u /* leaves room for _4294967295 in an address */
+#define CONFIG_ERROR_MAX 256
 
 void config_init(struct config *c);
 void config_finish(struct config *c);

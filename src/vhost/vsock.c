@@ -14,11 +14,11 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* The kernel's but for sockets of packets, for which Firecracker's convention has no place. */
-#define FEATURES                                                                                   \
-	(BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | BIT(VIRTIO_F_ANY_LAYOUT) |         \
-	 BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) |                         \
-	 BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+/* The kernel's. */
+#define FEATURES                                                                                \
+	(BIT(VIRTIO_VSOCK_F_SEQPACKET) | BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VHOST_F_LOG_ALL) | \
+	 BIT(VIRTIO_F_ANY_LAYOUT) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |                          \
+	 BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vsock *all;
@@ -49,7 +49,7 @@ static const struct vhost_ops vsock_dev_ops = {
 static int vsock_open(struct file *f, void *context)
 {
 	struct vsock *v = calloc(1, sizeof(*v));
-	const char *path = instance ? instance->config->vsock_path : NULL;
+	const char *place = instance ? instance->config->vsock_path : NULL;
 	int ret;
 
 	if (!v)
@@ -61,12 +61,13 @@ static int vsock_open(struct file *f, void *context)
 	}
 	v->controls_end = &v->controls;
 	v->ready_end = &v->ready;
-	v->listener = -1;
+	for (unsigned i = 0; i < 2; i++)
+		v->listeners[i].fd = -1;
 	v->next_port = UINT32_C(1) << 30;
 	v->pool = (struct virtqueue_pool){
 		.iov = v->iov, .max_iov = 1024, .ranges = v->ranges, .max_ranges = 1024,
 		.transient = true};
-	strncpy(v->path, path ? path : "", sizeof(v->path) - 1);
+	strncpy(v->place, place ? place : "", sizeof(v->place) - 1);
 	pthread_mutex_lock(&all_lock);
 	v->next = all;
 	all = v;
@@ -84,7 +85,7 @@ static void vsock_release(struct file *f)
 		;
 	*link = v->next;
 	pthread_mutex_unlock(&all_lock);
-	vsock_unlisten(v);
+	vsock_listeners_close(v);
 	vsock_close_all(v);
 	vsock_controls_drop(v);
 	vhost_finish(&v->dev);
@@ -99,7 +100,7 @@ static VHOST_HANDLER(set_guest_cid)
 
 	if (copy_from_user(&cid, (const void *)call->arg, sizeof(cid)))
 		return -EFAULT;
-	if (cid <= VSOCK_HOST_CID || cid >= UINT32_MAX)
+	if (cid <= VSOCK_CID_HOST || cid >= UINT32_MAX)
 		return -EINVAL;
 	pthread_mutex_lock(&all_lock);
 	for (const struct vsock *other = all; other; other = other->next)
@@ -107,7 +108,9 @@ static VHOST_HANDLER(set_guest_cid)
 			ret = -EADDRINUSE;
 	if (!ret) {
 		vhost_lock(&v->dev);
-		v->cid = (uint32_t)cid;
+		ret = vsock_listeners_open(v, (uint32_t)cid);
+		if (!ret)
+			v->cid = (uint32_t)cid;
 		vhost_unlock(&v->dev);
 	}
 	pthread_mutex_unlock(&all_lock);
@@ -128,7 +131,7 @@ static long start(struct vsock *v)
 			vhost_vq_stop(&v->vqs[i]);
 		return ret;
 	}
-	vsock_listen(v);
+	vsock_listeners_watch(v);
 	vhost_queue(&v->vqs[VSOCK_RX]);
 	return 0;
 }

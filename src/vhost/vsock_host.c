@@ -1,30 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The host's side of a guest's sockets: Unix sockets, in Firecracker's convention.
+ * The host's side of a guest's sockets: the connections, and how they begin.
  *
  * Descriptors are watched edge-triggered.  A connection that is reported readable goes into
  * the list of those that may have something for the guest, and leaves it when it turns out
  * to have nothing, or the guest no room for it.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "core/hostfd.h"
-#include "core/log.h"
 #include "core/syscall.h"
 #include "vhost/vsock.h"
 
 #define CONNECT_MS   2000u /* VSOCK_DEFAULT_CONNECT_TIMEOUT */
-#define BACKLOG      128
 #define GREETING_MAX 32u
 #define EVENTS       (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
 
@@ -132,6 +126,7 @@ void vsock_close(struct vsock_connection *c)
 
 static void connection_free(struct vsock_connection *c)
 {
+	vsock_message_finish(c);
 	free(c->pending);
 	free(c);
 }
@@ -157,7 +152,10 @@ void vsock_sweep(struct vsock *v)
 		for (c = v->connections; c; c = c->next)
 			if (c->deadline && c->deadline <= now) {
 				vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, false);
-				vsock_close(c);
+				if (c->state == VSOCK_CONNECTING)
+					vsock_refused(c, ETIMEDOUT);
+				else
+					vsock_close(c);
 			}
 	}
 	for (link = &v->connections; v->n_dead && *link;) {
@@ -219,46 +217,104 @@ static uint32_t unused_port(struct vsock *v, uint32_t guest_port)
 	return v->next_port;
 }
 
-/* Takes exactly the first line and no byte of what follows. */
-static void greet(struct vsock_connection *c)
+static void ask_guest(struct vsock_connection *c, uint32_t timeout_ms)
 {
-	char text[GREETING_MAX], *end;
-	struct vsock *v = c->vsock;
-	size_t length;
-	long n;
+	c->state = VSOCK_CONNECTING;
+	attach(c);
+	vsock_set_deadline(c, timeout_ms);
+	vsock_control(c, VIRTIO_VSOCK_OP_REQUEST, 0, false);
+}
 
-	n = host_syscall(SYS_recvfrom, c->fd, text, sizeof(text), MSG_PEEK | MSG_DONTWAIT);
-	if (n == -EAGAIN)
-		return;
-	end = n > 0 ? memchr(text, '\n', (size_t)n) : NULL;
+/* An AF_VSOCK socket: 0, or the errno that its connect() shall have. */
+static int greet_af_vsock(struct vsock_connection *c, const struct vsock_greeting *g)
+{
+	struct vsock *v = c->vsock;
+
+	c->af_vsock = true;
+	c->guest_port = g->port;
+	c->host_port = g->source_port;
+	if (g->cid != v->cid)
+		return ENODEV;
+	if (!v->vqs[VSOCK_RX].active)
+		return EHOSTUNREACH;
+	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
+	    !vhost_has_feature(&v->dev, VIRTIO_VSOCK_F_SEQPACKET))
+		return ESOCKTNOSUPPORT;
+	if (vsock_find(v, c->guest_port, c->host_port))
+		return EADDRINUSE;
+	ask_guest(c, g->timeout_ms ? g->timeout_ms : CONNECT_MS);
+	return 0;
+}
+
+/* Takes exactly the first line and no byte of what follows. */
+static void greet_line(struct vsock_connection *c, char *text, long n)
+{
+	struct vsock *v = c->vsock;
+	char *end = n > 0 ? memchr(text, '\n', n < GREETING_MAX ? (size_t)n : GREETING_MAX) : NULL;
+	size_t length;
+
 	if (!end) {
-		if (n <= 0 || n == GREETING_MAX || c->ended)
+		if (n <= 0 || n >= GREETING_MAX || c->ended)
 			vsock_close(c);
 		return;
 	}
 	length = (size_t)(end - text);
-	host_syscall(SYS_recvfrom, c->fd, text, length + 1, MSG_DONTWAIT);
-	if (!parse_greeting(text, length, &c->guest_port) || !v->vqs[VSOCK_RX].active) {
+	/* Of a message nothing else is left. */
+	host_syscall(SYS_recvfrom, c->fd, text, length + 1, MSG_DONTWAIT, NULL, NULL);
+	if (!parse_greeting(text, length, &c->guest_port) || !v->vqs[VSOCK_RX].active ||
+	    (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
+	     !vhost_has_feature(&v->dev, VIRTIO_VSOCK_F_SEQPACKET))) {
 		vsock_close(c);
 		return;
 	}
 	c->host_port = unused_port(v, c->guest_port);
-	c->state = VSOCK_CONNECTING;
-	attach(c);
-	vsock_set_deadline(c, CONNECT_MS);
-	vsock_control(c, VIRTIO_VSOCK_OP_REQUEST, 0, false);
+	ask_guest(c, CONNECT_MS);
+}
+
+static void greet(struct vsock_connection *c)
+{
+	struct vsock_greeting g;
+	int error;
+	long n;
+
+	n = host_syscall(SYS_recvfrom, c->fd, &g, sizeof(g), MSG_PEEK | MSG_DONTWAIT, NULL, NULL);
+	if (n == -EAGAIN)
+		return;
+	if (n < (long)sizeof(g) || memcmp(g.word, VSOCK_GREETING_WORD, sizeof(g.word)) != 0) {
+		greet_line(c, (char *)&g, n);
+		return;
+	}
+	error = greet_af_vsock(c, &g);
+	if (error)
+		vsock_refused(c, error);
 }
 
 void vsock_accepted(struct vsock_connection *c)
 {
+	struct vsock_greeting g;
 	char text[32];
-	int length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
+	int length;
 
-	/* Nothing was sent to it before, so there is room. */
-	host_syscall(SYS_sendto, c->fd, text, length, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+	if (c->af_vsock) {
+		host_syscall(SYS_recvfrom, c->fd, &g, sizeof(g), MSG_DONTWAIT, NULL, NULL);
+	} else {
+		length = snprintf(text, sizeof(text), "OK %u\n", c->host_port);
+		/* Nothing was sent to it before, so there is room. */
+		host_syscall(SYS_sendto, c->fd, text, length, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+	}
 	c->state = VSOCK_CONNECTED;
 	vsock_set_deadline(c, 0);
 	vsock_make_ready(c);
+}
+
+void vsock_refused(struct vsock_connection *c, int error)
+{
+	struct vsock_refusal refusal = {error};
+
+	if (c->af_vsock)
+		host_syscall(SYS_sendto, c->fd, &refusal, sizeof(refusal),
+			     MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+	vsock_close(c);
 }
 
 static void connection_event(struct vhost_source *source, uint32_t events)
@@ -294,8 +350,10 @@ static void connection_event(struct vhost_source *source, uint32_t events)
 }
 
 /* Takes over `fd`, whatever becomes of it. */
-static struct vsock_connection *connection_create(struct vsock *v, int fd, enum vsock_state state)
+static struct vsock_connection *connection_create(struct vsock *v, int fd, uint16_t type,
+						  enum vsock_state state)
 {
+	static const int buffer = VSOCK_BUFFER;
 	struct vsock_connection *c;
 
 	fd = hostfd_adopt(fd);
@@ -309,7 +367,9 @@ static struct vsock_connection *connection_create(struct vsock *v, int fd, enum 
 	c->source.ready = connection_event;
 	c->vsock = v;
 	c->state = state;
+	c->type = type;
 	c->fd = fd;
+	host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
 	if (vhost_watch(&v->dev, fd, &c->source, EVENTS)) {
 		hostfd_close(fd);
 		free(c);
@@ -320,113 +380,61 @@ static struct vsock_connection *connection_create(struct vsock *v, int fd, enum 
 	return c;
 }
 
-/* ---- sockets ---- */
+/* ---- where they come from ---- */
 
-static int unix_socket(void)
+void vsock_arrived(struct vsock *v, int fd, uint16_t type)
 {
-	return (int)host_syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	connection_create(v, fd, type, VSOCK_GREETING);
 }
 
-static socklen_t set_address(struct sockaddr_un *address, const char *path)
+/* A socket connected to whoever listens at `address` for the guest's port, or -errno. */
+static int dial(struct vsock *v, const struct sockaddr_un *address, uint32_t guest_port, int type)
 {
-	memset(address, 0, sizeof(*address));
-	address->sun_family = AF_UNIX;
-	/* config_complete() has seen to it that it fits. */
-	snprintf(address->sun_path, sizeof(address->sun_path), "%.107s", path);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address->sun_path) + 1);
-}
-
-struct vsock_connection *vsock_connect(struct vsock *v, uint32_t guest_port, uint32_t host_port)
-{
-	char path[VSOCK_PATH_MAX + 16];
-	struct sockaddr_un address;
-	struct vsock_connection *c;
+	static _Atomic uint32_t count;
+	struct sockaddr_un name;
 	socklen_t size;
+	long ret;
 	int fd;
 
-	if (!v->path[0])
+	fd = (int)host_syscall(SYS_socket, AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	/* Who wants to know can see who it is: accept() of AF_VSOCK does. */
+	size = vsock_name_format(
+		v->cid, guest_port,
+		(uint64_t)host_syscall(SYS_getpid) << 32 | atomic_fetch_add(&count, 1), &name);
+	host_syscall(SYS_bind, fd, &name, size);
+	ret = host_syscall(SYS_connect, fd, address, vsock_address_size(address));
+	if (ret == 0)
+		return fd;
+	host_close(fd);
+	return (int)ret;
+}
+
+struct vsock_connection *vsock_connect(struct vsock *v, uint32_t guest_port, uint32_t host_port,
+				       uint16_t type)
+{
+	int kind = type == VIRTIO_VSOCK_TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET, fd = -1;
+	struct sockaddr_un address;
+	struct vsock_connection *c;
+
+	if (!v->place[0])
 		return NULL;
-	fd = unix_socket();
+	if (vsock_place_is_directory(v->place)) {
+		vsock_place_port(v->place, v->cid, host_port, &address);
+		fd = dial(v, &address, guest_port, kind);
+	}
+	if (fd < 0) {
+		vsock_place_port(v->place, VSOCK_CID_HOST, host_port, &address);
+		fd = dial(v, &address, guest_port, kind);
+	}
 	if (fd < 0)
 		return NULL;
-	snprintf(path, sizeof(path), "%s_%u", v->path, host_port);
-	size = set_address(&address, path);
-	if (host_syscall(SYS_connect, fd, &address, size) < 0) {
-		host_close(fd);
-		return NULL;
-	}
-	c = connection_create(v, fd, VSOCK_CONNECTED);
+	c = connection_create(v, fd, type, VSOCK_CONNECTED);
 	if (!c)
 		return NULL;
 	c->guest_port = guest_port;
 	c->host_port = host_port;
 	attach(c);
 	return c;
-}
-
-static void listener_event(struct vhost_source *source, uint32_t events)
-{
-	struct vsock *v = (struct vsock *)((char *)source - offsetof(struct vsock, listener_source));
-	long fd;
-
-	while ((fd = host_syscall(SYS_accept4, v->listener, NULL, NULL,
-				  SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-		connection_create(v, (int)fd, VSOCK_GREETING);
-}
-
-/*
- * A socket that nobody listens to any more: its owner was killed.  Files of any other kind
- * refuse a connection, too, and are not ours to remove.
- */
-static bool is_left_over(const struct sockaddr_un *address, socklen_t size)
-{
-	struct stat st;
-	long ret;
-	int fd;
-
-	if (host_syscall(SYS_newfstatat, AT_FDCWD, address->sun_path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISSOCK(st.st_mode))
-		return false;
-	fd = unix_socket();
-	ret = fd < 0 ? fd : host_syscall(SYS_connect, fd, address, size);
-	host_close(fd);
-	return ret == -ECONNREFUSED;
-}
-
-void vsock_listen(struct vsock *v)
-{
-	struct sockaddr_un address;
-	socklen_t size;
-	long ret;
-	int fd;
-
-	if (!v->path[0] || v->listener >= 0)
-		return;
-	size = set_address(&address, v->path);
-	fd = unix_socket();
-	ret = fd < 0 ? fd : host_syscall(SYS_bind, fd, &address, size);
-	if (ret == -EADDRINUSE && is_left_over(&address, size)) {
-		host_syscall(SYS_unlinkat, AT_FDCWD, v->path, 0);
-		ret = host_syscall(SYS_bind, fd, &address, size);
-	}
-	if (ret == 0)
-		ret = host_syscall(SYS_listen, fd, BACKLOG);
-	if (ret < 0) {
-		host_close(fd);
-		log_warning("vsock: can't listen at %s: %s", v->path, trace_errno_name((int)-ret));
-		return;
-	}
-	v->listener = hostfd_adopt(fd);
-	v->listener_source.ready = listener_event;
-	if (v->listener >= 0)
-		vhost_watch(&v->dev, v->listener, &v->listener_source, EPOLLIN);
-}
-
-void vsock_unlisten(struct vsock *v)
-{
-	if (v->listener < 0)
-		return;
-	host_syscall(SYS_unlinkat, AT_FDCWD, v->path, 0);
-	hostfd_close(v->listener);
-	v->listener = -1;
 }

@@ -61,17 +61,17 @@ void vsock_controls_drop(struct vsock *v)
 }
 
 /* Every packet tells how much room there is here. */
-static void make_header(struct vsock_connection *c, uint16_t op, uint32_t flags, uint32_t size,
-			struct virtio_vsock_hdr *header)
+void vsock_header(struct vsock_connection *c, uint16_t op, uint32_t flags, uint32_t size,
+		  struct virtio_vsock_hdr *header)
 {
 	c->forwarded_told = c->forwarded;
 	*header = (struct virtio_vsock_hdr){
-		.src_cid = htole64(VSOCK_HOST_CID),
+		.src_cid = htole64(VSOCK_CID_HOST),
 		.dst_cid = htole64(c->vsock->cid),
 		.src_port = htole32(c->host_port),
 		.dst_port = htole32(c->guest_port),
 		.len = htole32(size),
-		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
+		.type = htole16(c->type),
 		.op = htole16(op),
 		.flags = htole32(flags),
 		.buf_alloc = htole32(VSOCK_BUFFER),
@@ -83,7 +83,7 @@ void vsock_control(struct vsock_connection *c, uint16_t op, uint32_t flags, bool
 {
 	struct virtio_vsock_hdr header;
 
-	make_header(c, op, flags, 0, &header);
+	vsock_header(c, op, flags, 0, &header);
 	queue_control(c->vsock, &header, reply);
 }
 
@@ -105,7 +105,7 @@ static void refuse(struct vsock *v, const struct virtio_vsock_hdr *to)
 
 /* ---- from the guest ---- */
 
-static void give_credit(struct vsock_connection *c)
+void vsock_give_credit(struct vsock_connection *c)
 {
 	if (c->forwarded - c->forwarded_told >= VSOCK_BUFFER / 4 && c->state == VSOCK_CONNECTED)
 		vsock_control(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, false);
@@ -131,7 +131,14 @@ static long send_pieces(int fd, struct iovec *pieces, unsigned n)
 	return host_syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-void vsock_flush(struct vsock_connection *c)
+/* Whether the program has all that it can be given. */
+static bool nothing_kept(const struct vsock_connection *c)
+{
+	return c->type == VIRTIO_VSOCK_TYPE_STREAM ? c->pending_start == c->pending_end
+						   : c->messages.n == 0;
+}
+
+static bool flush_stream(struct vsock_connection *c)
 {
 	long n;
 
@@ -141,22 +148,30 @@ void vsock_flush(struct vsock_connection *c)
 
 		n = send_pieces(c->fd, &piece, 1);
 		if (n == -EAGAIN)
-			break;
+			return false;
 		if (n < 0) /* the program is gone: it takes no more */
 			n = c->pending_end - c->pending_start;
 		c->pending_start += (uint32_t)n;
 		c->forwarded += (uint32_t)n;
 	}
-	give_credit(c);
-	if (c->pending_start < c->pending_end)
-		return;
 	c->pending_start = c->pending_end = 0;
-	if (c->guest_shutdown || c->state == VSOCK_FLUSHING)
+	return true;
+}
+
+void vsock_flush(struct vsock_connection *c)
+{
+	bool all = c->type == VIRTIO_VSOCK_TYPE_STREAM ? flush_stream(c) : vsock_message_flush(c);
+
+	if (c->state == VSOCK_DEAD)
+		return;
+	vsock_give_credit(c);
+	if (all && (c->guest_shutdown || c->state == VSOCK_FLUSHING))
 		drained(c);
 }
 
-/* Keeps what the program had no room for: 0, -ENOMEM or -EFAULT. */
-static int keep(struct vsock_connection *c, const struct iovec *pieces, unsigned n, uint32_t size)
+/* Keeps what the program had no room for. */
+int vsock_keep(struct vsock_connection *c, const struct virtqueue_chain *chain, uint64_t skip,
+	       uint32_t size)
 {
 	if (!c->pending)
 		c->pending = malloc(VSOCK_BUFFER);
@@ -168,13 +183,13 @@ static int keep(struct vsock_connection *c, const struct iovec *pieces, unsigned
 		c->pending_end -= c->pending_start;
 		c->pending_start = 0;
 	}
-	if (iovec_read(pieces, n, 0, c->pending + c->pending_end, size))
+	if (iovec_read(chain->readable, chain->n_readable, skip, c->pending + c->pending_end, size))
 		return -EFAULT;
 	c->pending_end += size;
 	return 0;
 }
 
-static void lose(struct vsock_connection *c)
+void vsock_lose(struct vsock_connection *c)
 {
 	vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, true);
 	vsock_close(c);
@@ -184,42 +199,39 @@ static void lose(struct vsock_connection *c)
 static int take_payload(struct vsock_connection *c, const struct virtqueue_chain *chain,
 			uint32_t size)
 {
-	struct iovec *pieces = c->vsock->cut;
 	uint32_t kept = c->pending_end - c->pending_start, gone = 0;
 	unsigned count;
 	long n;
 	int ret;
 
 	if (size > VSOCK_BUFFER - kept) { /* more than it was given credit for */
-		lose(c);
+		vsock_lose(c);
 		return 0;
 	}
-	count = iovec_cut(chain->readable, chain->n_readable, HEADER, size, pieces);
 	if (!kept && size) {
-		n = send_pieces(c->fd, pieces, count);
+		count = iovec_cut(chain->readable, chain->n_readable, HEADER, size, c->vsock->cut);
+		n = send_pieces(c->fd, c->vsock->cut, count);
 		if (n == -EFAULT)
 			return -EFAULT;
 		if (n < 0 && n != -EAGAIN) {
 			/* The program is gone, and the guest hears so when it has been told all. */
 			c->forwarded += size;
-			give_credit(c);
+			vsock_give_credit(c);
 			return 0;
 		}
 		gone = n > 0 ? (uint32_t)n : 0;
 		c->forwarded += gone;
 	}
 	if (gone < size) {
-		count = iovec_cut(chain->readable, chain->n_readable, HEADER + gone, size - gone,
-				  pieces);
-		ret = keep(c, pieces, count, size - gone);
+		ret = vsock_keep(c, chain, HEADER + gone, size - gone);
 		if (ret == -EFAULT)
 			return ret;
 		if (ret) {
-			lose(c);
+			vsock_lose(c);
 			return 0;
 		}
 	}
-	give_credit(c);
+	vsock_give_credit(c);
 	return 0;
 }
 
@@ -228,7 +240,7 @@ static void take_shutdown(struct vsock_connection *c, uint32_t flags)
 	c->guest_shutdown |= flags & BOTH;
 	if (flags & VIRTIO_VSOCK_SHUTDOWN_RCV)
 		host_syscall(SYS_shutdown, c->fd, SHUT_RD);
-	if (c->pending_start == c->pending_end)
+	if (nothing_kept(c))
 		drained(c);
 	else if ((c->guest_shutdown & BOTH) == BOTH)
 		vsock_detach(c);
@@ -239,6 +251,9 @@ static int connected(struct vsock_connection *c, const struct virtio_vsock_hdr *
 {
 	switch (le16toh(header->op)) {
 	case VIRTIO_VSOCK_OP_RW:
+		if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET)
+			return vsock_message_take(c, chain, le32toh(header->len),
+						  le32toh(header->flags));
 		return take_payload(c, chain, le32toh(header->len));
 	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
 		vsock_control(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, false);
@@ -249,7 +264,7 @@ static int connected(struct vsock_connection *c, const struct virtio_vsock_hdr *
 	case VIRTIO_VSOCK_OP_RST:
 		c->guest_shutdown = 0;
 		vsock_detach(c);
-		if (c->pending_start == c->pending_end)
+		if (nothing_kept(c))
 			vsock_close(c);
 		break;
 	default:
@@ -267,10 +282,11 @@ static void connecting(struct vsock_connection *c, const struct virtio_vsock_hdr
 	case VIRTIO_VSOCK_OP_INVALID:
 		break;
 	case VIRTIO_VSOCK_OP_RST:
-		vsock_close(c);
+		vsock_refused(c, ECONNRESET);
 		break;
 	default:
-		lose(c);
+		vsock_control(c, VIRTIO_VSOCK_OP_RST, 0, true);
+		vsock_refused(c, EPROTO);
 		break;
 	}
 }
@@ -279,7 +295,7 @@ static void take_credit(struct vsock_connection *c, const struct virtio_vsock_hd
 {
 	c->guest_alloc = le32toh(header->buf_alloc);
 	c->guest_forwarded = le32toh(header->fwd_cnt);
-	if (c->state == VSOCK_CONNECTED)
+	if (c->state == VSOCK_CONNECTED && c->starved)
 		vsock_make_ready(c);
 }
 
@@ -287,18 +303,23 @@ static int deliver(struct vsock *v, const struct virtio_vsock_hdr *header,
 		   const struct virtqueue_chain *chain)
 {
 	uint32_t guest_port = le32toh(header->src_port), host_port = le32toh(header->dst_port);
+	uint16_t type = le16toh(header->type);
 	struct vsock_connection *c;
 
-	if (le64toh(header->src_cid) != v->cid || le64toh(header->dst_cid) != VSOCK_HOST_CID)
+	if (le64toh(header->src_cid) != v->cid || le64toh(header->dst_cid) != VSOCK_CID_HOST)
 		return 0;
-	if (le16toh(header->type) != VIRTIO_VSOCK_TYPE_STREAM) {
+	if (type != VIRTIO_VSOCK_TYPE_STREAM && type != VIRTIO_VSOCK_TYPE_SEQPACKET) {
 		refuse(v, header);
 		return 0;
 	}
 	c = vsock_find(v, guest_port, host_port);
+	if (c && c->type != type) {
+		refuse(v, header);
+		return 0;
+	}
 	if (!c) {
 		if (le16toh(header->op) == VIRTIO_VSOCK_OP_REQUEST)
-			c = vsock_connect(v, guest_port, host_port);
+			c = vsock_connect(v, guest_port, host_port, type);
 		if (!c) {
 			refuse(v, header);
 			return 0;
@@ -378,7 +399,7 @@ bool vsock_take_packets(struct vsock *v)
 
 /* ---- to the guest ---- */
 
-static uint32_t credit(const struct vsock_connection *c)
+uint32_t vsock_credit(const struct vsock_connection *c)
 {
 	int64_t room = (int64_t)c->guest_alloc - (uint32_t)(c->sent - c->guest_forwarded);
 
@@ -401,7 +422,7 @@ static int end_packet(struct vsock_connection *c, struct virtio_vsock_hdr *heade
 	if (!flags)
 		return 0;
 	c->end_sent |= flags;
-	make_header(c, VIRTIO_VSOCK_OP_SHUTDOWN, flags, 0, header);
+	vsock_header(c, VIRTIO_VSOCK_OP_SHUTDOWN, flags, 0, header);
 	if (flags == BOTH) {
 		c->state = VSOCK_CLOSING;
 		vsock_set_deadline(c, CLOSE_MS);
@@ -409,95 +430,149 @@ static int end_packet(struct vsock_connection *c, struct virtio_vsock_hdr *heade
 	return 1;
 }
 
-/*
- * The next packet of a connection into a chain.  1: `header` is its header, and its payload
- * is in place already.  0: there is none.  -errno: the chain is bad.
- */
-static int next_packet(struct vsock_connection *c, const struct virtqueue_chain *chain,
-		       struct virtio_vsock_hdr *header)
+/* A chain that a packet can be put in. */
+static bool is_buffer(const struct virtqueue_chain *chain)
 {
-	uint32_t room = (uint32_t)(chain->writable_size - HEADER), size;
+	return !chain->n_readable && chain->writable_size >= HEADER;
+}
+
+/* 0, or -EFAULT: the header's place is not there. */
+static int finish_packet(struct virtqueue_chain *chain, const struct virtio_vsock_hdr *header)
+{
+	chain->written = (uint32_t)(HEADER + le32toh(header->len));
+	return iovec_write(chain->writable, chain->n_writable, 0, header, HEADER);
+}
+
+bool vsock_unread(const struct vsock_connection *c)
+{
 	int readable = 0;
-	unsigned count;
-	long n;
+
+	return host_syscall(SYS_ioctl, c->fd, FIONREAD, &readable) == 0 && readable > 0;
+}
+
+/*
+ * Reads what a program has sent into as many of the chains as there is something for, by one
+ * system call.  The number of bytes; 0: there is nothing, or no room; -EPIPE: it is the end;
+ * -EFAULT: the first chain is bad.
+ */
+static long read_stream(struct vsock_connection *c, const struct virtqueue_chain *chains,
+			unsigned n)
+{
+	uint64_t limit = vsock_credit(c), total = 0, room;
+	unsigned i, count = 0;
+	long ret;
+
+	c->starved = !limit;
+	if (!limit)
+		return c->ended && !vsock_unread(c) ? -EPIPE : 0;
+	for (i = 0; i < n && total < limit && is_buffer(&chains[i]); i++) {
+		room = chains[i].writable_size - HEADER;
+		if (room > VSOCK_PACKET_MAX)
+			room = VSOCK_PACKET_MAX;
+		if (room > limit - total)
+			room = limit - total;
+		count += iovec_cut(chains[i].writable, chains[i].n_writable, HEADER, room,
+				   c->vsock->cut + count);
+		total += room;
+	}
+	if (!total)
+		return 0;
+	ret = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
+	if (ret == -EFAULT)
+		return i > 1 ? read_stream(c, chains, 1) : ret;
+	if (ret == -EAGAIN)
+		return 0;
+	if (ret > 0)
+		return ret;
+	/* There may have been something, and now there is an error instead. */
+	c->ended = true;
+	c->hung_up |= ret < 0;
+	return -EPIPE;
+}
+
+static int fill_stream(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n)
+{
+	long left = read_stream(c, chains, n);
+	struct virtio_vsock_hdr header;
+	uint64_t room;
+	unsigned i;
+
+	for (i = 0; left > 0; i++) {
+		room = chains[i].writable_size - HEADER;
+		if (room > VSOCK_PACKET_MAX)
+			room = VSOCK_PACKET_MAX;
+		if (room > (uint64_t)left)
+			room = (uint64_t)left;
+		c->sent += (uint32_t)room;
+		vsock_header(c, VIRTIO_VSOCK_OP_RW, 0, (uint32_t)room, &header);
+		if (finish_packet(&chains[i], &header))
+			return -EFAULT;
+		left -= (long)room;
+	}
+	return left < 0 ? (int)left : (int)i;
+}
+
+static int fill_message(struct vsock_connection *c, struct virtqueue_chain *chain)
+{
+	struct virtio_vsock_hdr header;
+	int ret = vsock_message_next(c, chain, &header);
+
+	return ret == 1 && finish_packet(chain, &header) ? -EFAULT : ret;
+}
+
+/* Puts packets of a connection into chains: how many, or 0, or -errno: the first is bad. */
+static int fill_from(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n)
+{
+	struct virtio_vsock_hdr header;
+	int ret;
 
 	if (c->state != VSOCK_CONNECTED || (c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_RCV))
 		return 0;
-	if (!c->available && host_syscall(SYS_ioctl, c->fd, FIONREAD, &readable) == 0)
-		c->available = readable > 0 ? (uint32_t)readable : 0;
-	if (!c->available)
-		return end_packet(c, header);
-	size = c->available < room ? c->available : room;
-	if (size > VSOCK_PACKET_MAX)
-		size = VSOCK_PACKET_MAX;
-	if (size > credit(c))
-		size = credit(c);
-	if (!size)
+	ret = c->type == VIRTIO_VSOCK_TYPE_STREAM ? fill_stream(c, chains, n)
+						  : fill_message(c, chains);
+	if (ret == -EMSGSIZE) {
+		vsock_lose(c);
 		return 0;
-	count = iovec_cut(chain->writable, chain->n_writable, HEADER, size, c->vsock->cut);
-	n = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
-	if (n == -EFAULT)
-		return -EFAULT;
-	if (n <= 0) {
-		/* There was something, and now there is an error instead. */
-		c->available = 0;
-		if (n == -EAGAIN)
-			return 0;
-		c->ended = c->hung_up = true;
-		return end_packet(c, header);
 	}
-	c->available -= (uint32_t)n;
-	c->sent += (uint32_t)n;
-	make_header(c, VIRTIO_VSOCK_OP_RW, 0, (uint32_t)n, header);
-	return 1;
+	if (ret != -EPIPE)
+		return ret;
+	if (!end_packet(c, &header))
+		return 0;
+	return finish_packet(chains, &header) ? -EFAULT : 1;
 }
 
-/* Takes the next packet for the guest, as next_packet() does. */
-static int any_packet(struct vsock *v, const struct virtqueue_chain *chain,
-		      struct virtio_vsock_hdr *header)
+/* Puts packets into at least the first of the chains: how many, as fill_from(). */
+static int fill(struct vsock *v, struct virtqueue_chain *chains, unsigned n)
 {
 	struct vsock_control *control = v->controls;
 	struct vsock_connection *c;
 	int ret;
 
+	if (!is_buffer(chains))
+		return -EINVAL;
 	if (control) {
-		*header = control->header;
+		ret = finish_packet(chains, &control->header);
 		v->controls = control->next;
 		if (!v->controls)
 			v->controls_end = &v->controls;
 		v->replies -= control->reply;
 		free(control);
-		return 1;
+		return ret ? ret : 1;
 	}
 	while ((c = v->ready)) {
 		v->ready = c->ready_next;
 		if (!v->ready)
 			v->ready_end = &v->ready;
 		c->is_ready = false;
-		ret = next_packet(c, chain, header);
+		ret = fill_from(c, chains, n);
 		if (ret)
 			vsock_make_ready(c); /* at the end: everybody has a turn */
 		if (ret)
 			return ret;
+		if (v->controls)
+			return fill(v, chains, n);
 	}
 	return 0;
-}
-
-/* 1: the chain holds a packet; 0: there is none; -errno: the chain is bad. */
-static int fill(struct vsock *v, struct virtqueue_chain *chain)
-{
-	struct virtio_vsock_hdr header;
-	int ret;
-
-	if (chain->n_readable || chain->writable_size < HEADER)
-		return -EINVAL;
-	ret = any_packet(v, chain, &header);
-	if (ret <= 0)
-		return ret;
-	if (iovec_write(chain->writable, chain->n_writable, 0, &header, HEADER))
-		return -EFAULT;
-	chain->written = (uint32_t)(HEADER + le32toh(header.len));
-	return 1;
 }
 
 bool vsock_send_packets(struct vsock *v)
@@ -510,7 +585,7 @@ bool vsock_send_packets(struct vsock *v)
 	if (!vhost_vq_runnable(vq))
 		return false;
 	virtqueue_disable_kicks(&vq->ring);
-	while ((v->controls || v->ready) && packets < ROUND_PACKETS && ret == 1) {
+	while ((v->controls || v->ready) && packets < ROUND_PACKETS && ret > 0) {
 		virtqueue_pool_reset(&v->pool);
 		n = virtqueue_fetch(&vq->ring, chains, BATCH, &v->pool);
 		if (n == 0 && virtqueue_enable_kicks(&vq->ring) == 1) {
@@ -519,9 +594,9 @@ bool vsock_send_packets(struct vsock *v)
 		}
 		if (n <= 0)
 			break;
-		for (i = 0; i < (unsigned)n; i++) {
-			ret = fill(v, &chains[i]);
-			if (ret != 1)
+		for (i = 0; i < (unsigned)n; i += (unsigned)ret) {
+			ret = fill(v, &chains[i], (unsigned)n - i);
+			if (ret <= 0)
 				break;
 		}
 		if (i < (unsigned)n)
