@@ -100,10 +100,16 @@ static void link_directory(struct builder *b, const char *directory)
 	closedir(dir);
 }
 
-/* A prefix that we have nothing for is the real one; real nodes but the tap's are hidden. */
+/* Nodes that the tree may not have and that the kernel's then stand for. */
+static bool is_optional_node(const char *path)
+{
+	return strcmp(path, "/dev/net/tun") == 0 || strcmp(path, "/dev/vsock") == 0;
+}
+
+/* A prefix that we have nothing for is the real one; most real nodes are hidden. */
 static void link_prefix(struct builder *b, const char *prefix)
 {
-	if ((strncmp(prefix, "/dev/", 5) == 0 && strcmp(prefix, "/dev/net/tun") != 0) ||
+	if ((strncmp(prefix, "/dev/", 5) == 0 && !is_optional_node(prefix)) ||
 	    build_exists(b, prefix + 1) || access(prefix, F_OK) < 0)
 		return;
 	build_link(b, prefix + 1, prefix);

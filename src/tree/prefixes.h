@@ -16,6 +16,7 @@ static const char *const tree_prefixes[] = {
 	"/dev/vhost-test",
 	"/dev/vhost-vdpa-#",
 	"/dev/vhost-vsock",
+	"/dev/vsock",
 	"/dev/iommu",
 	"/proc/devices",
 	"/sys/bus/pci",

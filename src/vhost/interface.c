@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <sys/sysmacros.h>
 
+#include "core/config.h"
 #include "core/instance.h"
 #include "vhost/net.h"
 #include "vhost/scsi.h"
@@ -20,6 +21,7 @@ static const struct misc_node {
 	{"/dev/vhost-net", &vhost_net_ops, 238},
 	{"/dev/vhost-vsock", &vhost_vsock_ops, 241},
 	{"/dev/vhost-test", &vhost_test_ops, 256},
+	{"/dev/vsock", &vsock_node_ops, 257},
 	{"/dev/vhost-scsi", &vhost_scsi_ops, 259},
 };
 
@@ -28,8 +30,9 @@ static int vhost_start(struct instance *i)
 	int ret = 0;
 
 	for (size_t n = 0; n < sizeof(nodes) / sizeof(nodes[0]) && !ret; n++)
-		ret = node_add(nodes[n].path, nodes[n].ops, NULL,
-			       (uint32_t)makedev(MISC_MAJOR, nodes[n].minor));
+		if (nodes[n].ops != &vsock_node_ops || i->config->vsock_path)
+			ret = node_add(nodes[n].path, nodes[n].ops, NULL,
+				       (uint32_t)makedev(MISC_MAJOR, nodes[n].minor));
 	return ret;
 }
 
@@ -48,6 +51,7 @@ static const struct ioctl_table *const vhost_tables[] = {
 	&vhost_vsock_table,
 	&vhost_scsi_table,
 	&vhost_test_table,
+	&vsock_node_table,
 	NULL,
 };
 

@@ -109,6 +109,10 @@ struct vsock {
 extern const struct file_ops vhost_vsock_ops;
 extern const struct ioctl_table vhost_vsock_table;
 
+/* /dev/vsock (vsock_node.c) */
+extern const struct file_ops vsock_node_ops;
+extern const struct ioctl_table vsock_node_table;
+
 /* ---- vsock_packets.c ---- */
 
 /* Both return whether there is more to do at once. */
