@@ -261,8 +261,7 @@ static int receive(struct virtio_net_queue *q, struct virtqueue *vq, unsigned ma
 		return 0;
 	virtqueue_pool_reset(&q->receive.pool);
 	for (i = 0; i < arrived; i++) {
-		n = chains_for(q, chains + used, fetched - used, &q->arrivals[i]);
-		if (n == 0) {
+		while ((n = chains_for(q, chains + used, fetched - used, &q->arrivals[i])) == 0) {
 			/* The first time for all; later for those that take several. */
 			unsigned more = fetched ? VIRTIO_NET_MERGE_MAX - fetched : arrived;
 
@@ -270,7 +269,6 @@ static int receive(struct virtio_net_queue *q, struct virtqueue *vq, unsigned ma
 			if (result <= 0)
 				break;
 			fetched += (unsigned)result;
-			n = chains_for(q, chains + used, fetched - used, &q->arrivals[i]);
 		}
 		if (n == 0)
 			break;

@@ -366,6 +366,42 @@ static void test_guarded_copies(void **state)
 	host_munmap(m, 3 * PAGE);
 }
 
+/* Many at once, one of which goes one byte too far. */
+static void test_many_guarded_copies(void **state)
+{
+	uint8_t *m = host_mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static uint8_t from[5000], to[5000];
+	struct user_copy copies[5];
+
+	model_device();
+	host_munmap(m + 2 * PAGE, PAGE);
+	for (size_t i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 7 + i / 256);
+	for (size_t size = 1; size < sizeof(from); size += size < 300 ? 1 : 97) {
+		size_t here = size < PAGE ? size : PAGE;
+
+		for (unsigned bad = 0; bad < 6; bad++) {
+			memset(to, 0, sizeof(to));
+			for (unsigned i = 0; i < 5; i++)
+				copies[i] = (struct user_copy){m + 2 * PAGE - here + (i == bad),
+							       from + i, here};
+			assert_int_equal(copy_guarded_many(copies, 5), bad < 5 ? bad : 5);
+			if (bad < 5)
+				continue;
+			assert_memory_equal(m + 2 * PAGE - here, from + 4, here);
+			/* And the other direction, with the end of another one in between. */
+			copies[0] = (struct user_copy){to, m + 2 * PAGE - here, here};
+			copies[1] = (struct user_copy){to + here, from, 8};
+			copies[2] = (struct user_copy){to, m + 2 * PAGE - here + 1, here};
+			assert_int_equal(copy_guarded_many(copies, 3), 2);
+			assert_memory_equal(to + here, from, 8);
+			assert_int_equal(to[here - 1], from[4 + here - 1]);
+		}
+	}
+	assert_int_equal(copy_guarded_many(NULL, 0), 0);
+	host_munmap(m, 3 * PAGE);
+}
+
 /* A file that is shorter than its mapping: SIGBUS. */
 static void test_guarded_bus_error(void **state)
 {
@@ -425,6 +461,7 @@ int main(void)
 		cmocka_unit_test(test_keeps_file),
 		cmocka_unit_test(test_strings_across),
 		cmocka_unit_test(test_guarded_copies),
+		cmocka_unit_test(test_many_guarded_copies),
 		cmocka_unit_test(test_guarded_bus_error),
 		cmocka_unit_test(test_unknown_instruction),
 	};

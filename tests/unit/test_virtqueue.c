@@ -99,6 +99,66 @@ static void test_exchange(void **state)
 	exchange(PACKED, 7, false, false, 3000); /* no power of two */
 }
 
+/*
+ * Buffers inside and outside of a window, and over its end: those inside need no map, and all
+ * are given back.
+ */
+static void windows(uint64_t features, bool transient, bool indirect)
+{
+	struct virtqueue_chain chains[16];
+	uint32_t length;
+
+	rig_open(&rig, 32, features);
+	rig.window = RIG_BUFFERS + 0x8000;
+	rig.pool.transient = transient;
+	for (unsigned round = 0; round < 50; round++) {
+		for (unsigned i = 0; i < 16; i++) {
+			uint32_t at = RIG_BUFFERS + 0x1000 * i + (round % 2 ? 0xff0 : 0);
+			struct rig_buffer b[2] = {{at, 32, i % 2}, {at + 64, 8, true}};
+
+			rig.arena[at] = (uint8_t)(round + i);
+			assert_true(rig_add(&rig, b, 1 + (i % 3 == 0), indirect && i % 4) >= 0);
+		}
+		for (unsigned done = 0; done < 16;) {
+			int n = rig_fetch(&rig, chains, 16 - done);
+
+			assert_true(n > 0);
+			for (int i = 0; i < n; i++) {
+				unsigned j = done + (unsigned)i;
+				uint32_t at = RIG_BUFFERS + 0x1000 * j + (round % 2 ? 0xff0 : 0);
+				struct virtqueue_chain *c = &chains[i];
+
+				assert_int_equal(c->n_readable, !(j % 2));
+				assert_int_equal(c->n_writable, (j % 3 == 0) + (j % 2));
+				assert_int_equal(c->readable_size, j % 2 ? 0 : 32);
+				assert_ptr_equal((j % 2 ? c->writable : c->readable)[0].iov_base,
+						 rig.arena + at);
+				c->written = 0;
+			}
+			if (transient)
+				assert_in_range(rig.pinned, 32 * 8 - 64, 40 * 8);
+			assert_int_equal(virtqueue_used(&rig.vq, chains, (unsigned)n), 0);
+			assert_int_equal(rig.pinned, 0);
+			done += (unsigned)n;
+		}
+		assert_int_equal(rig.windows, 1);
+		virtqueue_release(&rig.vq);
+		assert_int_equal(rig.windows, 0);
+		for (unsigned i = 0; i < 16; i++)
+			assert_true(rig_take(&rig, &length) >= 0);
+	}
+	rig_close(&rig);
+}
+
+static void test_windows(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		windows(both[i], true, false);
+		windows(both[i], false, false);
+		windows(both[i] | INDIRECT, true, true);
+	}
+}
+
 /* The 16-bit indexes of a split ring wrap. */
 static void test_index_wraps(void **state)
 {
@@ -595,6 +655,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_index_wraps),
 		cmocka_unit_test(test_unfetch),
 		cmocka_unit_test(test_pool),

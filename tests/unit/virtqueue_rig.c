@@ -51,6 +51,29 @@ static void unmap(void *owner, uint64_t address, uint64_t size, unsigned access)
 	r->pinned -= (long)size;
 }
 
+static int window(void *owner, uint64_t address, unsigned access, struct virtqueue_window *ret)
+{
+	struct rig *r = owner;
+
+	if (address < RIG_BASE || address - RIG_BASE >= r->window)
+		return -1;
+	*ret = (struct virtqueue_window){.first = RIG_BASE,
+					 .last = RIG_BASE + r->window - 1,
+					 .memory = (char *)r->arena,
+					 .access =
+						 VIRTQUEUE_RING | VIRTQUEUE_READ | VIRTQUEUE_WRITE};
+	r->windows++;
+	return 0;
+}
+
+static void unwindow(void *owner, const struct virtqueue_window *w)
+{
+	struct rig *r = owner;
+
+	assert_int_equal(w->first, RIG_BASE);
+	r->windows--;
+}
+
 static void log_buffer(void *owner, uint64_t address, uint64_t size)
 {
 	struct rig *r = owner;
@@ -69,6 +92,8 @@ static void log_ring(void *owner, enum virtqueue_part part, uint64_t offset, uin
 static const struct virtqueue_ops ops = {
 	.map = map,
 	.unmap = unmap,
+	.window = window,
+	.unwindow = unwindow,
 	.log_buffer = log_buffer,
 	.log_ring = log_ring,
 };
@@ -101,6 +126,7 @@ void rig_close(struct rig *r)
 {
 	virtqueue_release(&r->vq);
 	assert_int_equal(r->pinned, 0);
+	assert_int_equal(r->windows, 0);
 	munmap(r->arena, RIG_SIZE);
 }
 

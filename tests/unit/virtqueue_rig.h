@@ -46,6 +46,8 @@ struct rig {
 	uint16_t links[RIG_NUM_MAX][16];
 	/* The owner. */
 	bool pieces;              /* every page is a piece of its own */
+	uint64_t window;          /* the arena's first bytes are a window; 0: there is none */
+	long windows;             /* taken and not yet given back */
 	uint64_t hole, hole_size; /* not mapped */
 	uint64_t miss, miss_size; /* -EAGAIN */
 	uint64_t read_only, read_only_size;
