@@ -366,6 +366,7 @@ static const struct area areas[] = {
 	{"log", area_log, false},	  {"messages", area_messages, false},
 	{"vsock", area_vsock, false},	  {"packets", area_packets, false},
 	{"vsock-iotlb", area_vsock_iotlb, false},
+	{"net-iotlb", area_net_iotlb, false},
 	{"files", area_files, true},
 };
 

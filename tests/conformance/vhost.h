@@ -33,6 +33,7 @@ void area_messages(void);
 void area_vsock(void);
 void area_packets(void);
 void area_vsock_iotlb(void);
+void area_net_iotlb(void);
 void area_files(void);
 
 #endif
