@@ -21,8 +21,7 @@ FAULT_POINTS(net_points, "net.send", "net.receive")
 #define MTU 1500u
 
 static const struct net_kind *const kinds[] = {
-	&net_loopback_kind,
-	&net_null_kind,
+	&net_loopback_kind, &net_hub_kind, &net_socket_kind, &net_pcap_kind, &net_null_kind,
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

@@ -63,6 +63,8 @@ struct net_stats {
  * Checks a specification without opening anything.  0, or -EINVAL with one line in `error`.
  */
 int net_check(const char *spec, char error[NET_ERROR_MAX]);
+/* Removes what a process that was killed may have left of its end: the socket of a hub. */
+void net_clean(const char *spec);
 /*
  * Opens a port with `queues` queue pairs.  `name` is for logs and pcap.  0 or -errno with
  * one line in `error`.

@@ -60,7 +60,8 @@ struct net_port {
 	_Atomic net_offloads offloads;
 };
 
-extern const struct net_kind net_loopback_kind, net_null_kind;
+extern const struct net_kind net_loopback_kind, net_null_kind, net_socket_kind, net_hub_kind,
+	net_pcap_kind;
 
 /* Calls who wants to know, if anybody does. */
 void net_tell(struct net_port *port, unsigned queue);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/net.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/library.h"
@@ -161,6 +162,23 @@ static int set_environment(const struct private_directory *p, const struct progr
 	return 0;
 }
 
+static void clean_net(const char *spec)
+{
+	if (spec)
+		net_clean(spec);
+}
+
+/* Sockets of hubs: whether anybody else is at one, asking it tells. */
+static void clean_nets(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_nets; i++)
+		clean_net(c->nets[i].spec);
+	for (size_t d = 0; d < c->n_devices; d++)
+		clean_net(keys_find(&c->devices[d].keys, "net"));
+	for (size_t v = 0; v < c->n_vdpas; v++)
+		clean_net(keys_find(&c->vdpas[v].keys, "net"));
+}
+
 int command_run(int argc, char **argv)
 {
 	struct private_directory directory;
@@ -194,6 +212,7 @@ int command_run(int argc, char **argv)
 	if (status == 0)
 		status = client_run(argv + first, private_sweep);
 	vsock_place_clean(c.vsock_path);
+	clean_nets(&c);
 	private_remove(&directory);
 	config_finish(&c);
 	return status;
