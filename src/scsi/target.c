@@ -175,11 +175,9 @@ int scsi_unit_add(struct scsi_target *target, const struct scsi_unit_config *con
 	return r;
 }
 
-static void let_go(struct scsi_unit *unit, void *arg)
+static void shut(struct scsi_unit *unit, void *arg)
 {
 	scsi_gate_shut(unit);
-	backend_close(unit->backend);
-	unit->backend = NULL;
 }
 
 int scsi_unit_remove(struct scsi_target *target, unsigned lun)
@@ -193,10 +191,14 @@ int scsi_unit_remove(struct scsi_target *target, unsigned lun)
 	unit = atomic_load(&target->units[lun]);
 	if (unit) {
 		scsi_gate_abort(unit, NULL);
-		r = scsi_gate_call(unit, let_go, NULL) == 0 ? 0 : -ENOENT;
+		r = scsi_gate_call(unit, shut, NULL) == 0 ? 0 : -ENOENT;
 	}
-	if (r == 0)
+	if (r == 0) {
+		/* Here, since that may have been called on a thread of the backend's. */
+		backend_close(unit->backend);
+		unit->backend = NULL;
 		luns_changed(target, SCSI_UNIT_REMOVED, lun);
+	}
 	pthread_mutex_unlock(&target->config_lock);
 	return r;
 }
