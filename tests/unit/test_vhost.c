@@ -602,19 +602,16 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void test_churn(void **state)
+static double end_of_churn(void)
 {
 	const char *seconds = getenv("STANDIN_CHURN_SECONDS");
-	double end = now() + (seconds ? atof(seconds) : 1);
-	struct churn c = {0};
-	int event;
-	uint8_t *bits = log_bits(&event);
 
-	assert_int_equal(new_worker(), 1);
-	assert_int_equal(new_worker(), 2);
-	for (unsigned r = 0; r < RIG_RINGS; r++)
-		assert_int_equal(rig_backend(r, true), 0);
-	assert_int_equal(pthread_create(&c.thread, NULL, churn, &c), 0);
+	return now() + (seconds ? atof(seconds) : 1);
+}
+
+/* Keeps all rings busy until then; nothing may be lost. */
+static void echo_until(double end)
+{
 	for (unsigned i = 0; now() < end; i++) {
 		for (unsigned r = 0; r < RIG_RINGS; r++) {
 			for (unsigned n = 0; n < RIG_NUM / 2; n++)
@@ -625,11 +622,72 @@ static void test_churn(void **state)
 			for (unsigned n = 0; n < RIG_NUM / 2; n++)
 				assert_true(rig_echoed(r, (uint8_t)(i + n), 200, LONG));
 	}
+}
+
+static void test_churn(void **state)
+{
+	struct churn c = {0};
+	int event;
+	uint8_t *bits = log_bits(&event);
+
+	assert_int_equal(new_worker(), 1);
+	assert_int_equal(new_worker(), 2);
+	for (unsigned r = 0; r < RIG_RINGS; r++)
+		assert_int_equal(rig_backend(r, true), 0);
+	assert_int_equal(pthread_create(&c.thread, NULL, churn, &c), 0);
+	echo_until(end_of_churn());
 	atomic_store(&c.stop, true);
 	pthread_join(c.thread, NULL);
 	close(event);
 	rig_features(V1);
 	munmap(bits, (RIG_GUEST * 2) / RIG_PAGE / 8);
+}
+
+/* Answers misses until the IOTLB is gone. */
+static void *answer_misses(void *arg)
+{
+	struct vhost_msg_v2 m;
+
+	while (call_read(rig.fd, rig.file, &m, sizeof(m)) == sizeof(m))
+		rig_update((m.iotlb.iova - RIG_GUEST) / RIG_PAGE * RIG_PAGE, RIG_PAGE,
+			   m.iotlb.perm == VHOST_ACCESS_WO ? RW : m.iotlb.perm);
+	return NULL;
+}
+
+static void *invalidate(void *arg)
+{
+	struct churn *c = arg;
+	unsigned seed = 1;
+
+	while (!atomic_load(&c->stop)) {
+		uint64_t page = (uint64_t)rand_r(&seed) % (RIG_SIZE / RIG_PAGE);
+
+		rig_message(VHOST_IOTLB_INVALIDATE, RIG_GUEST + page * RIG_PAGE, RIG_PAGE, 0, 0);
+		usleep(50);
+	}
+	return NULL;
+}
+
+static void test_churn_translated(void **state)
+{
+	struct churn c = {0};
+	pthread_t answers;
+
+	assert_int_equal(rig_features(PLATFORM), 0);
+	rig_addresses(true, false);
+	assert_int_equal(new_worker(), 1);
+	assert_int_equal(attach(1, 1), 0);
+	for (unsigned r = 0; r < RIG_RINGS; r++) {
+		answer_ring(r);
+		assert_int_equal(rig_backend(r, true), 0);
+	}
+	assert_int_equal(pthread_create(&answers, NULL, answer_misses, NULL), 0);
+	assert_int_equal(pthread_create(&c.thread, NULL, invalidate, &c), 0);
+	echo_until(end_of_churn());
+	atomic_store(&c.stop, true);
+	pthread_join(c.thread, NULL);
+	assert_int_equal(rig_features(V1), 0);
+	pthread_join(answers, NULL);
 }
 
 int main(void)
@@ -654,6 +712,7 @@ int main(void)
 		TEST(test_worker_errors),
 		TEST(test_workers_at_once),
 		TEST(test_churn),
+		TEST(test_churn_translated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
