@@ -15,6 +15,8 @@
 /* argv[0] is the command's name.  Return the exit status. */
 int command_run(int argc, char **argv);
 int command_list(int argc, char **argv);
+int command_ps(int argc, char **argv);
+int command_scsi(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 

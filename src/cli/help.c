@@ -14,6 +14,8 @@ static const char general[] =
 	"\n"
 	"  standin run [OPTION]... [--] PROGRAM [ARG]...   run PROGRAM with stood-in devices\n"
 	"  standin list [--devices] [--ioctls] [--faults]  what can be stood in for\n"
+	"  standin ps                                      what is running\n"
+	"  standin scsi list|add|remove ...                units of a running /dev/vhost-scsi\n"
 	"  standin doctor [PROGRAM]                        what works on this machine, and why "
 	"not\n"
 	"  standin help [COMMAND]\n"
@@ -33,6 +35,8 @@ static const char run[] =
 	"  --log LEVEL                    error, warning (default), info or debug\n"
 	"  --net KIND[,ifname=NAME]       /dev/net/tun stood in for, and what its taps are plugged\n"
 	"                                 into: loopback, hub=PATH, socket=PATH, pcap=FILE, null\n"
+	"  --vhost-scsi wwpn=WWPN,lun0=FILE[,KEY=VALUE]...\n"
+	"                                 a target port of /dev/vhost-scsi and its units\n"
 	"  --vsock PATH                   where the sockets of guests end (/dev/vhost-vsock)\n"
 	"  --set NAME=VALUE               vfio.dma_entry_limit=N, vfio.memlock=on|off\n"
 	"  -h, --help\n"
@@ -48,6 +52,20 @@ static const char list[] = "Usage: standin list [--devices] [--ioctls] [--faults
 			   "\n"
 			   "Without an option, all of them.\n";
 
+static const char ps[] = "Usage: standin ps\n"
+			 "\n"
+			 "Lists your runs that are going on: the process of 'standin run', its program\n"
+			 "and its devices.\n";
+
+static const char scsi[] =
+	"Usage: standin scsi [--pid PID] list\n"
+	"       standin scsi [--pid PID] add WWPN[,tpgt=N] lunN=FILE[,lunN.KEY=VALUE]...\n"
+	"       standin scsi [--pid PID] remove WWPN[,tpgt=N] lunN[,lunN]...\n"
+	"\n"
+	"Lists, adds and removes logical units of /dev/vhost-scsi while a program has it open; its\n"
+	"guest is told. Keys are those of --vhost-scsi (see standin-run(1)). --pid is needed when\n"
+	"several programs use the same WWPN: the process of 'standin run' or the program's.\n";
+
 static const char doctor[] =
 	"Usage: standin doctor [PROGRAM]\n"
 	"\n"
@@ -60,6 +78,8 @@ static const struct text {
 } texts[] = {
 	{"run", run},
 	{"list", list},
+	{"ps", ps},
+	{"scsi", scsi},
 	{"doctor", doctor},
 	{"help", general},
 };

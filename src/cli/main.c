@@ -18,6 +18,8 @@ static const struct command {
 } commands[] = {
 	{"run", command_run},
 	{"list", command_list},
+	{"ps", command_ps},
+	{"scsi", command_scsi},
 	{"doctor", command_doctor},
 	{"help", command_help},
 };
@@ -72,7 +74,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : NULL;
 
 	if (!name)
-		return usage_error(NULL, "a command is needed: run, list, doctor or help");
+		return usage_error(NULL, "a command is needed: run, list, ps, scsi, doctor or help");
 	nested_leave(argv);
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
 		printf("standin %s\n", STANDIN_VERSION);

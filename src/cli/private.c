@@ -152,8 +152,14 @@ void private_remove(struct private_directory *p)
 	p->lock = -1;
 }
 
-/* Removes `name` in `base` if it is one of ours and its lock is free. */
-static void sweep_one(const char *base, int dir, const char *name)
+/* What is done with a directory of ours, whose lock is in somebody's hands or free. */
+struct visit {
+	void (*locked)(const char *path, void *arg);
+	void (*free)(const char *path, void *arg);
+	void *arg;
+};
+
+static void visit_one(const struct visit *v, const char *base, int dir, const char *name)
 {
 	char path[PATH_MAX];
 	struct stat st;
@@ -166,22 +172,26 @@ static void sweep_one(const char *base, int dir, const char *name)
 		close(fd);
 		return;
 	}
+	snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX / 2, base, name);
 	lock = openat(fd, "lock", O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (lock < 0) {
 		/* Not made yet, or somebody else's: an empty one may go. */
-		if (errno == ENOENT)
+		if (errno == ENOENT && v->free)
 			unlinkat(dir, name, AT_REMOVEDIR);
 	} else {
-		if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
-			snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX / 2, base, name);
-			tree_remove(path);
+		/* To look at it is not to own it. */
+		if (flock(lock, (v->free ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+			if (v->locked)
+				v->locked(path, v->arg);
+		} else if (v->free) {
+			v->free(path, v->arg);
 		}
 		close(lock);
 	}
 	close(fd);
 }
 
-static void sweep_base(const char *base)
+static void visit_base(const struct visit *v, const char *base)
 {
 	struct dirent *entry;
 	DIR *dir = opendir(base);
@@ -191,16 +201,31 @@ static void sweep_base(const char *base)
 	while ((entry = readdir(dir)))
 		if (strlen(entry->d_name) == NAME_LENGTH &&
 		    strncmp(entry->d_name, NAME_PREFIX, sizeof(NAME_PREFIX) - 1) == 0)
-			sweep_one(base, dirfd(dir), entry->d_name);
+			visit_one(v, base, dirfd(dir), entry->d_name);
 	closedir(dir);
 }
 
-void private_sweep(void)
+static void visit_all(const struct visit *v)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 
 	if (runtime_base_is_usable(runtime))
-		sweep_base(runtime);
-	sweep_base(MEMORY_BASE);
-	sweep_base(FALLBACK_BASE);
+		visit_base(v, runtime);
+	visit_base(v, MEMORY_BASE);
+	visit_base(v, FALLBACK_BASE);
+}
+
+static void remove_directory(const char *path, void *arg)
+{
+	tree_remove(path);
+}
+
+void private_sweep(void)
+{
+	visit_all(&(const struct visit){.free = remove_directory});
+}
+
+void private_each(void (*each)(const char *directory, void *arg), void *arg)
+{
+	visit_all(&(const struct visit){.locked = each, .arg = arg});
 }

@@ -2,8 +2,8 @@
 /*
  * cli/private.h - the private directory of one `standin run`.
  *
- * It is called standin.XXXXXX, is readable by its owner alone, and holds `config`, `root/`
- * and `lock`, which the owning process keeps locked (flock) for as long as it lives.  A
+ * It is called standin.XXXXXX, is readable by its owner alone, and holds `config`, `root/`,
+ * `run` (the process of `standin run` and what it runs) and `lock`, which the owning process keeps locked (flock) for as long as it lives.  A
  * directory whose lock is free was left by a process that was killed.
  */
 #ifndef STANDIN_CLI_PRIVATE_H
@@ -29,6 +29,8 @@ int private_write(const struct private_directory *p, const char *name, const cha
 void private_remove(struct private_directory *p);
 /* Removes directories of this user that nobody owns any more. */
 void private_sweep(void);
+/* Calls `each` with the directory of every run of this user that is going on. */
+void private_each(void (*each)(const char *directory, void *arg), void *arg);
 /* Where private_create() would try first. */
 const char *private_base(void);
 

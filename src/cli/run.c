@@ -179,6 +179,31 @@ static void clean_nets(const struct config *c)
 		clean_net(keys_find(&c->vdpas[v].keys, "net"));
 }
 
+/* For `standin ps`: who we are and what we run, in one line. */
+static int describe(const struct private_directory *p, char **words)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int result = -ENOMEM;
+
+	if (!out)
+		return result;
+	fprintf(out, "%d", (int)getpid());
+	for (; *words; words++) {
+		fputc(' ', out);
+		for (const char *c = *words; *c; c++)
+			fputc((unsigned char)*c < ' ' ? '?' : *c, out);
+	}
+	fputc('\n', out);
+	if (fclose(out) == 0)
+		result = private_write(p, "run", text);
+	free(text);
+	if (result < 0)
+		complain("%s: %s", p->path, strerror(-result));
+	return result < 0 ? EXIT_USAGE : 0;
+}
+
 int command_run(int argc, char **argv)
 {
 	struct private_directory directory;
@@ -209,6 +234,8 @@ int command_run(int argc, char **argv)
 			complain("warning: %s gets no devices: %s", argv[first], obstacle);
 		status = set_environment(&directory, &program);
 	}
+	if (status == 0)
+		status = describe(&directory, argv + first);
 	if (status == 0)
 		status = client_run(argv + first, private_sweep);
 	vsock_place_clean(c.vsock_path);

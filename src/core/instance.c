@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/config.h"
+#include "core/control.h"
 #include "core/device.h"
 #include "core/fault.h"
 #include "core/fdtable.h"
@@ -29,6 +30,11 @@ void interface_register(struct interface *interface)
 {
 	interface->next = interfaces;
 	interfaces = interface;
+}
+
+const struct interface *interface_first(void)
+{
+	return interfaces;
 }
 
 void ioctl_table_each(void (*each)(const struct ioctl_table *table, void *arg), void *arg)
@@ -148,6 +154,7 @@ void instance_stop(void)
 
 	if (!i)
 		return;
+	control_stop();
 	fdtable_clear();
 	for (const struct interface *s = interfaces; s; s = s->next)
 		if (s->stop)
@@ -163,5 +170,6 @@ void instance_stop(void)
 
 void instance_forked(void)
 {
+	control_forked();
 	fdtable_forked();
 }

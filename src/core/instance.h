@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 struct config;
+struct control_command;
 struct ioctl_table;
 struct standin_device;
 
@@ -30,10 +31,13 @@ struct interface {
 	int (*check)(struct instance *i, char *error, size_t error_size);
 	void (*stop)(struct instance *i); /* every file is closed already */
 	const struct ioctl_table *const *tables; /* of all its file kinds, ends with NULL */
+	const struct control_command *commands;  /* see core/control.h; NULL: none */
 	const struct interface *next;
 };
 
 void interface_register(struct interface *interface);
+/* The others follow by ->next. */
+const struct interface *interface_first(void);
 #define INTERFACE(interface)                                                                       \
 	__attribute__((constructor)) static void interface##_register_(void)                       \
 	{                                                                                          \

@@ -61,6 +61,7 @@ static struct interface vhost_interface = {
 	.check = vhost_check,
 	.stop = vhost_stop,
 	.tables = vhost_tables,
+	.commands = vhost_scsi_commands,
 };
 
 INTERFACE(vhost_interface)

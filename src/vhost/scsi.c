@@ -287,6 +287,7 @@ static int scsi_open(struct file *f, void *context)
 	pthread_mutex_init(&v->events_lock, NULL);
 	pthread_cond_init(&v->idle, NULL);
 	v->events_end = &v->events;
+	control_start();
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 #include "core/config.h"
+#include "core/control.h"
 #include "scsi/scsi.h"
 
 #define SCSI_PORTS_MAX 256u /* of one WWPN: one per target number */
@@ -45,12 +46,13 @@ int scsi_ports_check(const struct config *config, char *error, size_t error_size
 unsigned scsi_ports_claim(const char *wwpn, struct scsi_port *ret_ports[SCSI_PORTS_MAX]);
 void scsi_port_release(struct scsi_port *port);
 
-/* For `standin scsi`; the lines that they are called with and answer are in scsi_control.c. */
+/* For `standin scsi` (scsi_command.c). */
 int scsi_port_add_unit(const struct vhost_scsi_config *what, char error[CONFIG_ERROR_MAX]);
 int scsi_port_remove_unit(const char *wwpn, unsigned tpgt, unsigned lun,
 			  char error[CONFIG_ERROR_MAX]);
 /* Calls `each` for every port; they don't change meanwhile. */
 void scsi_ports_each(void (*each)(const struct scsi_port *port, void *arg), void *arg);
+extern const struct control_command vhost_scsi_commands[];
 /* The number in "lun7" or "lun7.key", *ret_key what follows the point or NULL; -1: it is none. */
 int scsi_key_lun(const char *name, const char **ret_key);
 

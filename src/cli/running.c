@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Runs are found by their private directories, and processes that take commands by the
+ * sockets in these.
+ */
+#include "cli/running.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cli/private.h"
+#include "core/control.h"
+
+#define PATIENCE_S 60 /* a unit is removed when its last command is done */
+
+/* The content of a file in a directory; NULL if there is none. */
+static char *read_file(const char *directory, const char *name)
+{
+	char path[PATH_MAX], *text = NULL;
+	size_t size = 0;
+	FILE *file;
+
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return NULL;
+	file = fopen(path, "re");
+	if (!file)
+		return NULL;
+	if (getdelim(&text, &size, '\0', file) < 0) {
+		free(text);
+		text = NULL;
+	}
+	fclose(file);
+	return text;
+}
+
+static int connect_to(const struct running *r, pid_t process)
+{
+	const struct timeval patience = {.tv_sec = PATIENCE_S};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CONTROL_DIRECTORY "/%d",
+		     r->directory, (int)process) >= (int)sizeof(address.sun_path))
+		return -1;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void find_processes(struct running *r)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	pid_t pid, *more;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "%.*s/" CONTROL_DIRECTORY, PATH_MAX - 16, r->directory);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		pid = running_parse_pid(entry->d_name);
+		fd = pid ? connect_to(r, pid) : -1;
+		if (fd < 0)
+			continue; /* it has ended */
+		close(fd);
+		more = reallocarray(r->processes, r->n_processes + 1, sizeof(*more));
+		if (!more)
+			break;
+		r->processes = more;
+		more[r->n_processes++] = pid;
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static bool belongs(const struct running *r, pid_t pid)
+{
+	for (size_t i = 0; i < r->n_processes; i++)
+		if (r->processes[i] == pid)
+			return true;
+	return !pid || r->pid == pid;
+}
+
+/* Only one process of the run if it was that one that was asked for. */
+static void narrow(struct running *r, pid_t pid)
+{
+	if (!pid || pid == r->pid || !r->n_processes)
+		return;
+	r->processes[0] = pid;
+	r->n_processes = 1;
+}
+
+struct search {
+	pid_t pid;
+	struct running *first, **end;
+};
+
+static void add(const char *directory, void *arg)
+{
+	struct search *search = arg;
+	struct running *r = calloc(1, sizeof(*r));
+	char *end, *text = read_file(directory, "run");
+
+	/* Without that file it is just beginning. */
+	if (!r || !text) {
+		free(r);
+		free(text);
+		return;
+	}
+	r->pid = (pid_t)strtol(text, &end, 10);
+	r->command = strdup(*end ? end + 1 : "");
+	free(text);
+	if (r->command)
+		r->command[strcspn(r->command, "\n")] = '\0';
+	r->directory = strdup(directory);
+	r->config = read_file(directory, "config");
+	if (r->command && r->directory && r->config) {
+		find_processes(r);
+		if (belongs(r, search->pid)) {
+			narrow(r, search->pid);
+			*search->end = r;
+			search->end = &r->next;
+			return;
+		}
+	}
+	running_free(r);
+}
+
+struct running *running_find(pid_t pid)
+{
+	struct search search = {.pid = pid, .end = &search.first};
+
+	private_each(add, &search);
+	return search.first;
+}
+
+void running_free(struct running *list)
+{
+	struct running *r;
+
+	while ((r = list)) {
+		list = r->next;
+		free(r->directory);
+		free(r->command);
+		free(r->config);
+		free(r->processes);
+		free(r);
+	}
+}
+
+int running_ask(const struct running *r, pid_t process, const char *command, char **ret_reply)
+{
+	char *reply = calloc(1, CONTROL_REPLY_MAX + 1);
+	int fd = reply ? connect_to(r, process) : -1;
+	size_t length = 0;
+	ssize_t n = -1;
+
+	*ret_reply = NULL;
+	if (fd >= 0 && dprintf(fd, "%s\n", command) > 0) {
+		while ((n = read(fd, reply + length, CONTROL_REPLY_MAX - length)) > 0)
+			length += (size_t)n;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (n == 0 && strncmp(reply, "ok\n", 3) == 0) {
+		memmove(reply, reply + 3, length - 2);
+		*ret_reply = reply;
+		return 0;
+	}
+	if (n == 0 && strncmp(reply, "error ", 6) == 0) {
+		reply[strcspn(reply, "\n")] = '\0';
+		memmove(reply, reply + 6, strlen(reply) - 5);
+		*ret_reply = reply;
+		return -1;
+	}
+	if (reply)
+		snprintf(reply, CONTROL_REPLY_MAX, "process %d does not answer", (int)process);
+	*ret_reply = reply;
+	return -1;
+}
+
+pid_t running_parse_pid(const char *text)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	return errno || *end || end == text || pid <= 0 || pid > INT_MAX ? 0 : (pid_t)pid;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cli/running.h - the runs of this user that are going on, and their processes that take
+ * commands (core/control.h).
+ */
+#ifndef STANDIN_CLI_RUNNING_H
+#define STANDIN_CLI_RUNNING_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct running {
+	struct running *next;
+	char *directory;
+	pid_t pid;        /* of `standin run` */
+	char *command;    /* what it runs, in one line */
+	char *config;     /* the text of its configuration */
+	pid_t *processes; /* those that take commands */
+	size_t n_processes;
+};
+
+/* All of them, or with a `pid` those that it belongs to, to be freed with running_free(). */
+struct running *running_find(pid_t pid);
+void running_free(struct running *list);
+
+/*
+ * Gives a process of a run one command, a line without its end.  0 with *ret_reply what it
+ * answers after "ok", to be freed; otherwise -1, and *ret_reply is the reason.
+ */
+int running_ask(const struct running *r, pid_t process, const char *command, char **ret_reply);
+
+/* The pid that an option's value is, or 0. */
+pid_t running_parse_pid(const char *text);
+
+#endif
