@@ -197,6 +197,9 @@ static void *run(void *arg)
 	while (!atomic_load(&w->ending)) {
 		struct round round = {0};
 
+		/* Whoever is to give the work that is looked for may need this processor. */
+		if (idle_from && !timeout)
+			sched_yield();
 		atomic_store(&w->sleeping, timeout != 0);
 		if (timeout && atomic_load(&w->scan))
 			timeout = 0;
