@@ -28,6 +28,7 @@ static bool vsock_work(struct vhost_dev *dev)
 	struct vsock *v = (struct vsock *)dev;
 	bool more;
 
+	vsock_expire(v);
 	more = vsock_take_packets(v);
 	more |= vsock_send_packets(v);
 	vsock_sweep(v);

@@ -174,7 +174,9 @@ void vsock_close_all(struct vsock *v);
 void vsock_make_ready(struct vsock_connection *c);
 /* Sets a deadline `ms` from now, or with 0 none. */
 void vsock_set_deadline(struct vsock_connection *c, unsigned ms);
-/* What is overdue, and the dead. */
+/* Ends what is overdue. */
+void vsock_expire(struct vsock *v);
+/* Frees the dead. */
 void vsock_sweep(struct vsock *v);
 /* Milliseconds until the next deadline, -1. */
 int vsock_timeout(struct vsock *v);

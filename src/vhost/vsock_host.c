@@ -142,9 +142,9 @@ void vsock_close_all(struct vsock *v)
 	}
 }
 
-void vsock_sweep(struct vsock *v)
+void vsock_expire(struct vsock *v)
 {
-	struct vsock_connection **link, *c;
+	struct vsock_connection *c;
 	uint64_t now;
 
 	if (v->n_deadlines) {
@@ -158,6 +158,12 @@ void vsock_sweep(struct vsock *v)
 					vsock_close(c);
 			}
 	}
+}
+
+void vsock_sweep(struct vsock *v)
+{
+	struct vsock_connection **link, *c;
+
 	for (link = &v->connections; v->n_dead && *link;) {
 		c = *link;
 		if (c->state != VSOCK_DEAD) {

@@ -3,6 +3,7 @@
  * The guest's side of vsock.sh, and all that runs there besides busybox.
  *
  *	vsock_guest listen PORT		serves every connection in turn: echoes until its end
+ *	vsock_guest messages PORT	the same with sockets of packets: message by message
  *	vsock_guest echo PORT SIZE	connects to the host, sends SIZE bytes while it reads them
  *					back, prints "echoed SIZE" if they are the same
  *	vsock_guest refused PORT	connects and prints what connect() answers
@@ -18,11 +19,11 @@
 
 #include <linux/vm_sockets.h>
 
-static char out[65536], in[65536];
+static char out[65536], in[262144];
 
-static int vsock(void)
+static int vsock(int type)
 {
-	int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+	int fd = socket(AF_VSOCK, type, 0);
 
 	if (fd < 0) {
 		perror("socket");
@@ -35,7 +36,7 @@ static int dial(unsigned port)
 {
 	struct sockaddr_vm to = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST,
 				 .svm_port = port};
-	int fd = vsock();
+	int fd = vsock(SOCK_STREAM);
 
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
 		return fd;
@@ -44,11 +45,11 @@ static int dial(unsigned port)
 	return -1;
 }
 
-static int listen_loop(unsigned port)
+static int listen_loop(unsigned port, int type)
 {
 	struct sockaddr_vm at = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY,
 				 .svm_port = port};
-	int listener = vsock(), fd;
+	int listener = vsock(type), fd;
 	ssize_t n, done, w;
 
 	if (bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 64)) {
@@ -124,7 +125,9 @@ int main(int argc, char **argv)
 	if (argc > 3 && strcmp(argv[1], "echo") == 0)
 		return echo(port, strtoull(argv[3], NULL, 0));
 	if (argc > 2 && strcmp(argv[1], "listen") == 0)
-		return listen_loop(port);
+		return listen_loop(port, SOCK_STREAM);
+	if (argc > 2 && strcmp(argv[1], "messages") == 0)
+		return listen_loop(port, SOCK_SEQPACKET);
 	if (argc > 2 && strcmp(argv[1], "refused") == 0)
 		return dial(port) < 0 ? 0 : 1;
 	return 2;

@@ -25,6 +25,7 @@
 
 #include <standin/standin.h>
 
+#include "core/vsock_place.h"
 #include "uapi/vhost.h"
 
 #define NUM    64u
@@ -54,6 +55,7 @@ struct guest {
 };
 
 static struct guest *guest;
+static uint16_t type; /* of the packets that the guest sends */
 static char directory[] = "/tmp/standin-vsock-XXXXXX", path[64];
 
 static void kick(struct ring *r)
@@ -80,7 +82,9 @@ static void set_file(unsigned long cmd, unsigned index, int file)
 static void set_addr(unsigned index, unsigned flags, uint64_t log)
 {
 	struct ring *r = &guest->ring[index];
-	struct vhost_vring_addr a = {.index = index, .flags = flags, .log_guest_addr = log,
+	struct vhost_vring_addr a = {.index = index,
+				     .flags = flags,
+				     .log_guest_addr = log,
 				     .desc_user_addr = (uintptr_t)r->desc,
 				     .avail_user_addr = (uintptr_t)&r->avail,
 				     .used_user_addr = (uintptr_t)&r->used};
@@ -101,12 +105,15 @@ static void set_memory(void)
 
 static int setup(void **state)
 {
-	uint64_t features = UINT64_C(1) << VIRTIO_F_VERSION_1, cid = CID;
+	uint64_t features = UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1)
+									<< VIRTIO_VSOCK_F_SEQPACKET;
+	uint64_t cid = CID;
 	char configuration[128];
 	int one = 1;
 
 	snprintf(path, sizeof(path), "%s/guest", directory);
 	snprintf(configuration, sizeof(configuration), "vsock %s", path);
+	type = VIRTIO_VSOCK_TYPE_STREAM;
 	assert_int_equal(standin_start(configuration), 0);
 	guest = aligned_alloc(4096, (sizeof(*guest) + 4095) & ~4095ul);
 	memset(guest, 0, sizeof(*guest));
@@ -159,16 +166,23 @@ static bool transmit(uint16_t op, uint32_t guest_port, uint32_t host_port, uint3
 		     uint32_t alloc, uint32_t forwarded, const void *data, uint32_t size)
 {
 	struct ring *r = &guest->ring[1];
-	struct virtio_vsock_hdr h = {.src_cid = CID, .dst_cid = 2, .src_port = guest_port,
-				     .dst_port = host_port, .len = size, .type = 1, .op = op,
-				     .flags = flags, .buf_alloc = alloc, .fwd_cnt = forwarded};
+	struct virtio_vsock_hdr h = {.src_cid = CID,
+				     .dst_cid = 2,
+				     .src_port = guest_port,
+				     .dst_port = host_port,
+				     .len = size,
+				     .type = type,
+				     .op = op,
+				     .flags = flags,
+				     .buf_alloc = alloc,
+				     .fwd_cnt = forwarded};
 	unsigned slot = r->avail.idx % NUM;
 
 	memcpy(guest->sent, &h, HEADER);
 	if (size)
 		memcpy(guest->sent + HEADER, data, size);
-	r->desc[slot] = (struct vring_desc){.addr = (uintptr_t)guest->sent,
-					    .len = (uint32_t)HEADER + size};
+	r->desc[slot] =
+		(struct vring_desc){.addr = (uintptr_t)guest->sent, .len = (uint32_t)HEADER + size};
 	r->avail.ring[slot] = (uint16_t)slot;
 	__atomic_store_n(&r->avail.idx, (uint16_t)(r->avail.idx + 1), __ATOMIC_RELEASE);
 	kick(r);
@@ -229,7 +243,8 @@ static int listen_at(unsigned port)
 {
 	char name[80];
 	struct sockaddr_un a;
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	int fd =
+		socket(AF_UNIX, type == VIRTIO_VSOCK_TYPE_STREAM ? SOCK_STREAM : SOCK_SEQPACKET, 0);
 
 	snprintf(name, sizeof(name), "%s_%u", path, port);
 	unlink(name);
@@ -393,8 +408,8 @@ static void test_credit_of_the_host(void **state)
 		data[i] = (char)(i * 7);
 	/* A program that doesn't read: what fits in its socket and the window, and no more. */
 	while (sent - told + sizeof(data) <= window) {
-		assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, data,
-				     sizeof(data)));
+		assert_true(
+			transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, data, sizeof(data)));
 		sent += sizeof(data);
 		while (receive(&h, NULL, 20)) {
 			assert_int_equal(h.op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
@@ -411,12 +426,249 @@ static void test_credit_of_the_host(void **state)
 	assert_true(sent - told < window / 4);
 	/* A guest that sends beyond its credit is cut off. */
 	for (unsigned i = 0; i < 64 && h.op != VIRTIO_VSOCK_OP_RST; i++) {
-		assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, data,
-				     sizeof(data)));
+		assert_true(
+			transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, data, sizeof(data)));
 		receive(&h, NULL, 5);
 	}
 	assert_int_equal(h.op, VIRTIO_VSOCK_OP_RST);
 	close(fd);
+}
+
+/* ---- sockets of packets ---- */
+
+static void test_messages_from_the_guest(void **state)
+{
+	struct virtio_vsock_hdr h;
+	char data[100];
+	int fd;
+
+	type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	fd = guest_connects(1234, 65536);
+	assert_true(
+		transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, VIRTIO_VSOCK_SEQ_EOM, 65536, 0, "one", 3));
+	assert_int_equal(recv(fd, data, sizeof(data), 0), 3);
+	/* One in two packets, and another, before the program reads any. */
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, "ab", 2));
+	usleep(20000);
+	assert_int_equal(recv(fd, data, sizeof(data), MSG_DONTWAIT), -1);
+	assert_true(
+		transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, VIRTIO_VSOCK_SEQ_EOM, 65536, 0, "cd", 2));
+	assert_true(
+		transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, VIRTIO_VSOCK_SEQ_EOM, 65536, 0, "x", 1));
+	assert_int_equal(recv(fd, data, sizeof(data), 0), 4);
+	assert_memory_equal(data, "abcd", 4);
+	assert_int_equal(recv(fd, data, sizeof(data), 0), 1);
+	/* A packet of a stream is none of this connection's. */
+	type = VIRTIO_VSOCK_TYPE_STREAM;
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, "ab", 2));
+	h = expect(VIRTIO_VSOCK_OP_RST, NULL);
+	assert_int_equal(h.type, VIRTIO_VSOCK_TYPE_STREAM);
+	/* What is not a whole message is lost. */
+	type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, "ab", 2));
+	assert_true(transmit(VIRTIO_VSOCK_OP_SHUTDOWN, 1000, 1234, 3, 65536, 0, NULL, 0));
+	expect(VIRTIO_VSOCK_OP_RST, NULL);
+	assert_int_equal(recv(fd, data, sizeof(data), 0), 0);
+	close(fd);
+}
+
+static void test_messages_that_wait(void **state)
+{
+	static char data[60000], got[65536];
+	struct virtio_vsock_hdr h;
+	unsigned sent = 0;
+	int fd;
+
+	type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	fd = guest_connects(1234, 65536);
+	/* As many as fit in the program's socket and in what is kept for it. */
+	for (unsigned window = 256 << 10, told = 0;
+	     sent * sizeof(data) - told < window - sizeof(data); sent++) {
+		data[0] = (char)sent;
+		assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, VIRTIO_VSOCK_SEQ_EOM, 65536, 0,
+				     data, sizeof(data)));
+		while (receive(&h, NULL, 20))
+			told = h.fwd_cnt;
+	}
+	for (unsigned i = 0; i < sent; i++) {
+		assert_int_equal(recv(fd, got, sizeof(got), 0), sizeof(data));
+		assert_int_equal(got[0], (char)i);
+	}
+	close(fd);
+}
+
+static void test_messages_to_the_guest(void **state)
+{
+	const uint32_t room = BUFFER - HEADER;
+	static char data[10000], big[70000];
+	struct virtio_vsock_hdr h;
+	char got[BUFFER];
+	int fd;
+
+	type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	fd = guest_connects(1234, 65536);
+	assert_int_equal(send(fd, "one", 3, 0), 3);
+	assert_int_equal(send(fd, "", 0, 0), 0); /* there is no such thing */
+	assert_int_equal(send(fd, "three", 5, 0), 5);
+	h = expect(VIRTIO_VSOCK_OP_RW, got);
+	assert_int_equal(h.len, 3);
+	assert_int_equal(h.type, VIRTIO_VSOCK_TYPE_SEQPACKET);
+	assert_int_equal(h.flags, VIRTIO_VSOCK_SEQ_EOM);
+	h = expect(VIRTIO_VSOCK_OP_RW, got);
+	assert_int_equal(h.len, 5);
+	/* In pieces, of which the last is marked. */
+	for (unsigned i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 3);
+	assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
+	for (unsigned at = 0; at < sizeof(data); at += h.len) {
+		h = expect(VIRTIO_VSOCK_OP_RW, got);
+		assert_int_equal(h.len, sizeof(data) - at < room ? sizeof(data) - at : room);
+		assert_int_equal(h.flags, at + h.len == sizeof(data) ? VIRTIO_VSOCK_SEQ_EOM : 0);
+		assert_memory_equal(got, data + at, h.len);
+	}
+	/* Credit in the middle of one. */
+	assert_true(transmit(VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, 1234, 0, 10100, 10008, NULL, 0));
+	assert_int_equal(send(fd, "four", 4, 0), 4);
+	expect(VIRTIO_VSOCK_OP_RW, got);
+	assert_true(transmit(VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, 1234, 0, 9, 10008, NULL, 0));
+	assert_int_equal(send(fd, "12345678", 8, 0), 8);
+	h = expect(VIRTIO_VSOCK_OP_RW, got);
+	assert_int_equal(h.len, 5);
+	assert_int_equal(h.flags, 0);
+	assert_false(receive(&h, got, 50));
+	assert_true(transmit(VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, 1234, 0, 65536, 10012, NULL, 0));
+	h = expect(VIRTIO_VSOCK_OP_RW, got);
+	assert_int_equal(h.len, 3);
+	assert_int_equal(h.flags, VIRTIO_VSOCK_SEQ_EOM);
+	/* More than the guest can ever hold. */
+	assert_int_equal(send(fd, big, sizeof(big), 0), sizeof(big));
+	expect(VIRTIO_VSOCK_OP_RST, NULL);
+	close(fd);
+}
+
+static void test_type_of_the_listener(void **state)
+{
+	int listener = listen_at(1234); /* of streams */
+
+	type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	assert_true(transmit(VIRTIO_VSOCK_OP_REQUEST, 1000, 1234, 0, 65536, 0, NULL, 0));
+	expect(VIRTIO_VSOCK_OP_RST, NULL);
+	type = 3;
+	assert_true(transmit(VIRTIO_VSOCK_OP_REQUEST, 1000, 1234, 0, 65536, 0, NULL, 0));
+	expect(VIRTIO_VSOCK_OP_RST, NULL);
+	close(listener);
+}
+
+/* ---- what AF_VSOCK sockets of programs send ---- */
+
+static int greet(int kind, uint32_t cid)
+{
+	struct vsock_greeting g = {.cid = cid, .port = 77, .source_port = 5000, .timeout_ms = 300};
+	struct sockaddr_un a;
+	int fd = socket(AF_UNIX, kind, 0), smallest = 0;
+	socklen_t size = vsock_place_guest(path, cid, kind, &a);
+
+	memcpy(g.word, VSOCK_GREETING_WORD, sizeof(g.word));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest));
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, size), 0);
+	assert_int_equal(send(fd, &g, sizeof(g), MSG_DONTWAIT), sizeof(g));
+	return fd;
+}
+
+static void expect_refusal(int fd, int error)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	struct vsock_refusal refusal;
+	int is = 0;
+	socklen_t size = sizeof(is);
+
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_true(p.revents & POLLERR);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &is, &size), 0);
+	assert_int_equal(is, ECONNRESET);
+	assert_int_equal(recv(fd, &refusal, sizeof(refusal), 0), sizeof(refusal));
+	assert_int_equal(refusal.error, error);
+	close(fd);
+}
+
+static void test_greetings(void **state)
+{
+	static const int kinds[2] = {SOCK_STREAM, SOCK_SEQPACKET};
+	struct pollfd p = {.events = POLLOUT};
+	struct virtio_vsock_hdr h;
+	char data[BUFFER];
+
+	for (unsigned i = 0; i < 2; i++) {
+		type = kinds[i] == SOCK_STREAM ? VIRTIO_VSOCK_TYPE_STREAM
+					       : VIRTIO_VSOCK_TYPE_SEQPACKET;
+		expect_refusal(greet(kinds[i], CID + 1), ENODEV);
+		p.fd = greet(kinds[i], CID);
+		h = expect(VIRTIO_VSOCK_OP_REQUEST, NULL);
+		assert_int_equal(h.type, type);
+		assert_int_equal(h.dst_port, 77);
+		assert_int_equal(h.src_port, 5000);
+		assert_int_equal(poll(&p, 1, 20), 0); /* not connected yet */
+		assert_true(transmit(VIRTIO_VSOCK_OP_RESPONSE, 77, 5000, 0, 65536, 0, NULL, 0));
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		assert_int_equal(p.revents, POLLOUT);
+		assert_int_equal(send(p.fd, "data", 4, 0), 4);
+		h = expect(VIRTIO_VSOCK_OP_RW, data);
+		assert_int_equal(h.len, 4);
+		expect_refusal(greet(kinds[i], CID), EADDRINUSE);
+		close(p.fd);
+		expect(VIRTIO_VSOCK_OP_SHUTDOWN, NULL);
+		assert_true(transmit(VIRTIO_VSOCK_OP_RST, 77, 5000, 0, 0, 0, NULL, 0));
+		/* The guest says no, or nothing. */
+		p.fd = greet(kinds[i], CID);
+		expect(VIRTIO_VSOCK_OP_REQUEST, NULL);
+		assert_true(transmit(VIRTIO_VSOCK_OP_RST, 77, 5000, 0, 0, 0, NULL, 0));
+		expect_refusal(p.fd, ECONNRESET);
+		p.fd = greet(kinds[i], CID);
+		expect(VIRTIO_VSOCK_OP_REQUEST, NULL);
+		expect_refusal(p.fd, ETIMEDOUT);
+		expect(VIRTIO_VSOCK_OP_RST, NULL);
+	}
+}
+
+/* The device is there and its guest isn't. */
+static void test_guest_not_running(void **state)
+{
+	int zero = 0;
+
+	assert_int_equal(standin_ioctl(guest->fd, VHOST_VSOCK_SET_RUNNING, &zero), 0);
+	expect_refusal(greet(SOCK_STREAM, CID), EHOSTUNREACH);
+}
+
+/* CIDs of a directory are unique, whoever has them. */
+static void test_directory(void **state)
+{
+	struct sockaddr_un a;
+	uint64_t cid = CID;
+	char configuration[128], place[64];
+	socklen_t size;
+	int fd, other;
+
+	snprintf(place, sizeof(place), "%s/", directory);
+	snprintf(configuration, sizeof(configuration), "vsock %s", place);
+	assert_int_equal(standin_start(configuration), 0);
+	fd = standin_open("/dev/vhost-vsock", O_RDWR);
+	assert_int_equal(standin_ioctl(fd, VHOST_SET_OWNER), 0);
+	size = vsock_place_guest(place, CID, SOCK_STREAM, &a);
+	other = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(other, (struct sockaddr *)&a, size), 0);
+	assert_int_equal(standin_ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid), -1);
+	assert_int_equal(errno, EADDRINUSE);
+	close(other); /* which leaves the name */
+	assert_int_equal(standin_ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid), 0);
+	assert_int_equal(access(a.sun_path, F_OK), 0);
+	cid++;
+	assert_int_equal(standin_ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid), 0);
+	assert_int_not_equal(access(a.sun_path, F_OK), 0);
+	vsock_place_guest(place, CID + 1, SOCK_SEQPACKET, &a);
+	assert_int_equal(access(a.sun_path, F_OK), 0);
+	standin_close(fd);
+	assert_int_not_equal(access(a.sun_path, F_OK), 0);
+	standin_stop();
 }
 
 static uint64_t count(int event)
@@ -542,6 +794,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_host_connects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_credit_of_the_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_credit_of_the_host, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_messages_from_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_messages_that_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_messages_to_the_guest, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_type_of_the_listener, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_greetings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_guest_not_running, setup, teardown),
+		cmocka_unit_test(test_directory),
 		cmocka_unit_test_setup_teardown(test_bad_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_under_load, setup, teardown),
