@@ -37,7 +37,7 @@ static const char run[] =
 	"                                 into: loopback, hub=PATH, socket=PATH, pcap=FILE, null\n"
 	"  --vhost-scsi wwpn=WWPN,lun0=FILE[,KEY=VALUE]...\n"
 	"                                 a target port of /dev/vhost-scsi and its units\n"
-	"  --vsock PATH                   where the sockets of guests end (/dev/vhost-vsock)\n"
+	"  --vsock PATH                   where vsock ports are: a socket or a directory\n"
 	"  --set NAME=VALUE               vfio.dma_entry_limit=N, vfio.memlock=on|off\n"
 	"  -h, --help\n"
 	"\n"
