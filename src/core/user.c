@@ -45,7 +45,7 @@ void user_set_guarded_touch(guarded_touch_fn *touch)
 
 int user_touch(const void *address, size_t size, bool write)
 {
-	const char *at = address, *end = at + size;
+	const char *at = address, *end = (const char *)((uintptr_t)address + size);
 	char byte;
 
 	if (write && !user_client.pid && !guarded_touch) {

@@ -339,7 +339,7 @@ void area_control(void)
 		{"promiscuous", VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, 1},
 		{"pairs", VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2},
 	};
-	struct vhost_vdpa_config *c = edge(sizeof(*c) + 6, NULL);
+	struct vhost_vdpa_config *c = calloc(1, sizeof(*c) + 6);
 
 	setup(NET, UINT64_C(1) << VIRTIO_NET_F_CTRL_VQ, 3);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
@@ -363,6 +363,7 @@ void area_control(void)
 	send_packet("to the new address", address, 60, 2048);
 	memset(c->buf, 0, 6);
 	sys_ioctl(driver.fd, VHOST_VDPA_SET_CONFIG, c);
+	free(c);
 	finish(3);
 }
 
