@@ -492,7 +492,7 @@ static void welcome(void)
 {
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t size = sizeof(who);
-	int fd, on = 1;
+	int fd;
 
 	fd = (int)host_syscall(SYS_accept4, listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
@@ -502,7 +502,6 @@ static void welcome(void)
 		host_close(fd);
 		return;
 	}
-	host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	owner_add(hostfd_adopt(fd), NULL, 0, who.pid);
 }
 
@@ -586,7 +585,7 @@ static int bind_address(int fd)
 int owner_listen(void)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &listener}};
-	int result = 0, fd;
+	int result = 0, fd, on = 1;
 
 	pthread_mutex_lock(&lock);
 	if (listener.fd < 0) {
@@ -594,6 +593,11 @@ int owner_listen(void)
 				       SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		fd = hostfd_adopt(fd);
 		result = fd < 0 ? fd : bind_address(fd);
+		/* Inherited by what is accepted, so that the first request, which may come before
+		 * anybody could ask for it there, tells who sent it. */
+		if (result == 0)
+			result = (int)host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &on,
+						   sizeof(on));
 		if (result == 0)
 			result = (int)host_syscall(SYS_listen, fd, 128);
 		if (result == 0)
