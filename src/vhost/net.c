@@ -171,8 +171,11 @@ static long connect_socket(struct vhost_net *net, unsigned index, struct vhost_n
 	vhost_vq_stop(vq);
 	if (s) {
 		ret = vhost_vq_start(vq);
+		if (!ret && s->broken)
+			ret = -EINVAL;
 		if (ret) {
 			/* Back to the old one, if that still can be. */
+			vhost_vq_stop(vq);
 			if (old)
 				vhost_vq_start(vq);
 			return ret;

@@ -73,6 +73,8 @@ struct vhost_net_socket {
 	const struct vhost_net_socket_ops *ops;
 	struct vhost_net *net;
 	unsigned refs;    /* rings */
+	bool broken;      /* as when a tap has no interface: EPOLLERR */
+	bool strict;      /* what is shorter than a header is not even dropped */
 	int fd;           /* private; -1: none */
 	bool nonblocking; /* read and write return at once */
 	/* A stood-in one. */

@@ -108,7 +108,8 @@ static void port_settle(struct vhost_net_socket *s)
 
 static void port_close(struct vhost_net_socket *s)
 {
-	net_set_ready(s->port, s->queue, NULL, NULL);
+	if (s->port)
+		net_set_ready(s->port, s->queue, NULL, NULL);
 	if (s->fd >= 0) {
 		vhost_unwatch(&s->net->dev, s->fd);
 		hostfd_close(s->fd);
@@ -134,10 +135,15 @@ int vhost_net_port_open(struct vhost_net_socket *s, struct file *file)
 {
 	int fd, ret;
 
-	if (!file->ops->net_port || file->ops->net_port(file, &s->port, &s->queue))
+	if (!file->ops->net_port)
 		return -ENOTSOCK;
 	s->ops = &port_ops;
 	s->file = file;
+	s->strict = true;
+	/* A tap without an interface.  It is not used then. */
+	s->broken = file->ops->net_port(file, &s->port, &s->queue);
+	if (s->broken)
+		return 0;
 	fd = net_fd(s->port, s->queue);
 	if (fd >= 0) {
 		s->fd = hostfd_duplicate(fd);

@@ -11,7 +11,9 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/kcmp.h>
+#include <limits.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -147,8 +149,17 @@ static const struct vhost_net_socket_ops packet_ops = {
 	.close = close_fd,
 };
 
+/* A tap has no limit to what it has under way unless the client sets one. */
+static bool is_unlimited(int fd)
+{
+	int size = 0;
+
+	return host_syscall(SYS_ioctl, fd, TUNGETSNDBUF, &size) == 0 && size == INT_MAX;
+}
+
 static int open_fd(struct vhost_net_socket *s, int fd)
 {
+	struct pollfd state = {.events = POLLIN};
 	long flags;
 	int ret;
 
@@ -163,6 +174,9 @@ static int open_fd(struct vhost_net_socket *s, int fd)
 		return s->fd;
 	flags = host_syscall(SYS_fcntl, s->fd, F_GETFL);
 	s->nonblocking = flags >= 0 && flags & O_NONBLOCK;
+	s->strict = s->ops == &tap_ops && is_unlimited(s->fd);
+	state.fd = s->fd;
+	s->broken = host_syscall(SYS_poll, &state, 1, 0) > 0 && state.revents & POLLERR;
 	ret = vhost_watch(&s->net->dev, s->fd, &s->net->source, EVENTS);
 	if (ret)
 		hostfd_close(s->fd);

@@ -20,15 +20,26 @@ static void advance(struct vhost_net_packet *p, uint32_t size)
 	p->iov->iov_len -= size;
 }
 
-/* Makes packets of the chains up to the first that is none; returns how many. */
-static unsigned make_packets(struct vhost_net *net, unsigned n)
+/*
+ * Makes packets of the chains up to the first that is none; returns how many.  *ret_lost is
+ * whether that one is lost.  If not, it is tried again at the next kick (the kernel tries
+ * again and again).
+ */
+static unsigned make_packets(struct vhost_net *net, unsigned n, bool *ret_lost)
 {
+	const struct vhost_net_socket *s = net->socket[VHOST_NET_TX];
+
+	*ret_lost = false;
 	for (unsigned i = 0; i < n; i++) {
 		struct virtqueue_chain *chain = &net->tx.chains[i];
 		struct vhost_net_packet *p = &net->tx.packets[i];
 
 		if (chain->n_writable || chain->readable_size <= net->vhost_header ||
-		    chain->readable_size > UINT32_MAX)
+		    chain->readable_size > UINT32_MAX) {
+			*ret_lost = true;
+			return i;
+		}
+		if (s->strict && chain->readable_size < net->socket_header)
 			return i;
 		*p = (struct vhost_net_packet){.iov = chain->readable,
 					       .n_iov = chain->n_readable,
@@ -46,13 +57,15 @@ static int send_batch(struct vhost_net *net, unsigned n, uint64_t *bytes)
 	struct vhost_vq *vq = &net->vqs[VHOST_NET_TX];
 	struct vhost_net_socket *s = net->socket[VHOST_NET_TX];
 	struct virtqueue_chain *chains = net->tx.chains;
-	unsigned good = make_packets(net, n), sent;
+	unsigned good, sent;
+	bool lost;
 	int ret;
 
+	good = make_packets(net, n, &lost);
 	sent = good ? s->ops->send(s, net->tx.packets, good, net->socket_header) : 0;
 	for (unsigned i = 0; i < sent; i++)
 		*bytes += net->tx.packets[i].size;
-	if (sent == good && good < n) {
+	if (sent == good && lost) {
 		/* The bad one is lost.  The rest waits until the guest kicks again. */
 		virtqueue_unfetch(&vq->ring, chains + good + 1, n - good - 1);
 		vhost_vq_used(vq, chains, sent);
@@ -67,6 +80,8 @@ static int send_batch(struct vhost_net *net, unsigned n, uint64_t *bytes)
 	vhost_vq_signal(vq);
 	if (sent == n)
 		return 0;
+	if (sent == good)
+		return -EAGAIN;
 	atomic_store(&net->blocked, true);
 	s->ops->blocked(s);
 	return -EAGAIN;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The vhost conformance program: what all vhost files have in common, asked of
- * /dev/vhost-vsock.
+ * /dev/vhost-vsock, and what is each one's own.
  */
 #include "vhost.h"
 
@@ -55,7 +55,7 @@ static const struct {
 #undef C
 };
 
-static void every_command(int fd, const char *when)
+void every_vhost_command(int fd, const char *when)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		uint32_t beyond = 2;
@@ -103,9 +103,9 @@ void area_owner(void)
 {
 	int fd = vsock_open();
 
-	every_command(fd, "nobody's");
+	every_vhost_command(fd, "nobody's");
 	say(result(sys_ioctl(fd, VHOST_SET_OWNER)), "again");
-	every_command(fd, "owned");
+	every_vhost_command(fd, "owned");
 	sys_close(fd);
 
 	fd = vsock_open();
@@ -367,7 +367,9 @@ static const struct area areas[] = {
 	{"vsock", area_vsock, false},	  {"packets", area_packets, false},
 	{"vsock-iotlb", area_vsock_iotlb, false},
 	{"net-iotlb", area_net_iotlb, false},
-	{"files", area_files, true},
+	{"net", area_net, false},	  {"net-features", area_net_features, false},
+	{"net-backend", area_net_backend, false}, {"tap", area_tap, false},
+	{"tap-packets", area_tap_packets, false}, {"files", area_files, true},
 };
 
 int main(int argc, char **argv)

@@ -13,6 +13,8 @@ long set_memory(int fd, unsigned n, const struct vhost_memory_region *regions);
 /* One region: all of the process's first 2^47 bytes, guest addresses being its own. */
 long set_memory_flat(int fd);
 long set_state(int fd, unsigned long cmd, unsigned index, unsigned num);
+/* Every command with arguments that can't be read, or only four bytes of them. */
+void every_vhost_command(int fd, const char *when);
 long set_file(int fd, unsigned long cmd, unsigned index, int file);
 
 /* A device with an IOTLB (vhost_iotlb.c). */
@@ -35,5 +37,10 @@ void area_packets(void);
 void area_vsock_iotlb(void);
 void area_net_iotlb(void);
 void area_files(void);
+void area_net(void);
+void area_net_features(void);
+void area_net_backend(void);
+void area_tap(void);
+void area_tap_packets(void);
 
 #endif
