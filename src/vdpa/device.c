@@ -151,7 +151,7 @@ void vdpa_queue_get_state(const struct vdpa_queue *q, struct virtqueue_state *re
 		virtqueue_get_state(&q->ring, ret_state);
 }
 
-/* The ring begins where the driver has said; a split one has nothing in flight then. */
+/* The ring begins where the driver has said. */
 static bool make_ring(struct vdpa_queue *q)
 {
 	struct virtqueue_config config = {
@@ -161,12 +161,10 @@ static bool make_ring(struct vdpa_queue *q)
 		.features = q->vdpa->features,
 		.num = q->num,
 	};
-	struct virtqueue_state state = q->state;
 
 	memcpy(config.address, q->address, sizeof(config.address));
-	if (!vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED))
-		state.used = state.avail;
-	return virtqueue_init(&q->ring, &config) == 0 && virtqueue_set_state(&q->ring, &state) == 0;
+	return virtqueue_init(&q->ring, &config) == 0 &&
+	       virtqueue_set_state(&q->ring, &q->state) == 0;
 }
 
 void vdpa_queue_set_ready(struct vdpa_queue *q, bool ready)

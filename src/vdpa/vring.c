@@ -47,18 +47,19 @@ static long get_base(struct vdpa_queue *q, unsigned long arg)
 	return give_state(arg, q->index, num);
 }
 
+/* Devices here have nothing in flight when they are asked or told where they are. */
 static long set_base(struct vdpa_queue *q, uint32_t num)
 {
-	struct virtqueue_state at = {.avail = (uint16_t)num, .avail_wrap = true, .used_wrap = true};
+	struct virtqueue_state at = {.avail = (uint16_t)num, .avail_wrap = true};
 
 	if (vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED)) {
 		at.avail = num & 0x7fff;
 		at.avail_wrap = num & 0x8000;
-		at.used = num >> 16 & 0x7fff;
-		at.used_wrap = num >> 31;
 	} else if (num > 0xffff) {
 		return -EINVAL;
 	}
+	at.used = at.avail;
+	at.used_wrap = at.avail_wrap;
 	if (settled(q->vdpa))
 		return -EINVAL;
 	q->state = at;
