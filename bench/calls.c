@@ -3,7 +3,7 @@
  * Times what a VFIO client does most: an ioctl on a stood-in file beside one on
  * /dev/null, MAP_DMA + UNMAP_DMA pairs with 1 and with 60,000 live mappings, and one
  * trapped register load and store beside a load of plain memory.  An ordinary VFIO
- * program: run by bench/run.sh under `standin run --device edu` and, for the /dev/null
+ * program: run by bench/vfio.sh under `standin run --device edu` and, for the /dev/null
  * column, alone ("calls alone").  Prints NAME VALUE lines; values are nanoseconds, the
  * median of ROUNDS rounds.
  */

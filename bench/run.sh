@@ -2,75 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # make bench: every figure beside what it is compared with, measured in this run, as
-# medians.  Needs the built tree and qemu-utils.   bench/run.sh [BUILD_DIRECTORY]
+# medians.  A part is a script here that sources lib.sh; each also runs alone.
+#   bench/run.sh [BUILD_DIRECTORY [PART...]]
 set -u
 build=${1:-build}
-standin=$build/standin
-repeat=${BENCH_REPEAT:-5}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-median() { sort -g | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-row() { printf '%-44s %14s %14s %9s  %s\n' "$@"; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f", b ? a / b : 0}'; }
-value() { awk -v k="$1" '$1 == k {print $2}' "$work"/calls.* | median; }
-seconds() { local t0 t1; t0=$(date +%s%N); "$@" > /dev/null 2>&1 || return 1; t1=$(date +%s%N); awk -v n=$((t1 - t0)) 'BEGIN {printf "%.6f\n", n / 1e9}'; }
-
-for ((i = 0; i < repeat; i++)); do
-    "$build/bench/bench-calls" alone > "$work/calls.alone.$i" || exit 1
-    "$standin" run --device edu -- "$build/bench/bench-calls" > "$work/calls.$i" || exit 1
+[ $# = 0 ] || shift
+[ $# != 0 ] || set -- vfio
+. "$(dirname "$0")/lib.sh" "$build"
+row 'what' 'standin' 'compared with' 'ratio' 'goal'
+status=0
+for part; do
+    "$bench/$part.sh" "$build" || status=1
 done
-alone=$(value null_ioctl_alone)
-row 'call' 'standin' 'compared with' 'ratio' 'goal'
-row 'VFIO ioctl, ns (ioctl on /dev/null)' "$(value vfio_ioctl)" "$alone" "$(ratio "$(value vfio_ioctl)" "$alone")" 'at most 0.1'
-for when in before after; do
-    v=$(value null_ioctl_$when)
-    row "other ioctl, ns ($when a device is opened)" "$v" "$alone" "$(ratio "$v" "$alone")" 'at most +10 ns'
-done
-for live in 1 60000; do
-    v=$(value map_unmap_$live)
-    row "MAP_DMA + UNMAP_DMA, million/s, $live live" "$(awk -v n="$v" 'BEGIN {printf "%.2f", 1e3 / n}')" "-" "-" "at least $([ $live = 1 ] && echo 5 || echo 1)"
-done
-for kind in load store; do
-    v=$(value register_$kind)
-    row "trapped register $kind, ns (plain load)" "$v" "$(value memory_load)" "$(ratio "$v" "$(value memory_load)")" '-'
-done
-
-# qemu_rows PLACE IMAGE: QEMU's NVMe driver on standin against QEMU's file driver with io_uring.
-qemu_rows() {
-    local place=$1 image=$2 depth count ours theirs traps
-    local reads=(-s 4096 -S 69632 -f raw)
-    cat "$image" > /dev/null # both read what is in the page cache
-    for depth in 1 32; do
-        count=$([ $depth = 1 ] && echo 50000 || echo 100000)
-        : > "$work/ours"; : > "$work/theirs"
-        for ((i = 0; i < repeat; i++)); do
-            seconds "$standin" run --device "nvme,addr=01:00.0,file=$image" -- \
-                qemu-img bench -c "$count" -d $depth "${reads[@]}" -t none nvme://0000:01:00.0/1 >> "$work/ours" || exit 1
-            seconds qemu-img bench -c "$count" -d $depth "${reads[@]}" -t writeback -i io_uring "$image" >> "$work/theirs" || exit 1
-        done
-        traps=$("$standin" run --log info --device "nvme,addr=01:00.0,file=$image" -- \
-            qemu-img bench -c "$count" -d $depth "${reads[@]}" -t none nvme://0000:01:00.0/1 2>&1 |
-            sed -n 's/.*: \([0-9]*\) I\/O doorbells trapped.*/\1/p')
-        ours=$(median < "$work/ours"); theirs=$(median < "$work/theirs")
-        row "4K reads, file $place, depth $depth, IOPS" "$(awk -v c=$count -v t="$ours" 'BEGIN {printf "%.0f", c / t}')" \
-            "$(awk -v c=$count -v t="$theirs" 'BEGIN {printf "%.0f", c / t}')" "$(ratio "$theirs" "$ours")" 'at least 1.0'
-        row "  commands per trapped doorbell" "$(awk -v c=$count -v t="${traps:-0}" 'BEGIN {printf "%.1f", t ? c / t : 0}')" '1.0' '-' '-'
-    done
-}
-
-head -c 268435456 /dev/urandom > "$work/disk.img"
-sync "$work/disk.img"
-qemu_rows "on disk" "$work/disk.img"
-if [ -w /dev/shm ] && [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
-    memory=$(mktemp -d /dev/shm/standin-bench.XXXXXX)
-    trap 'rm -rf "$work" "$memory"' EXIT
-    cp "$work/disk.img" "$memory/disk.img" && qemu_rows "in tmpfs" "$memory/disk.img"
-fi
-
-: > "$work/ours"; : > "$work/theirs"
-for ((i = 0; i < repeat * 4; i++)); do
-    seconds "$standin" run -- /bin/true >> "$work/ours"; seconds /bin/true >> "$work/theirs"
-done
-ours=$(awk '{print $1 * 1000}' "$work/ours" | median); theirs=$(awk '{print $1 * 1000}' "$work/theirs" | median)
-row 'standin run -- true, ms (true)' "$ours" "$theirs" "$(ratio "$ours" "$theirs")" '-'
+exit $status
