@@ -24,6 +24,8 @@ void build_root_port(struct builder *b, const char *path, unsigned bus);
 void build_vfio(struct builder *b, const struct instance *i);
 /* The bus of vDPA devices, and proc/devices (vdpa.c). */
 void build_vdpa(struct builder *b, const struct instance *i);
+/* The modules of vhost (vhost.c). */
+void build_vhost(struct builder *b);
 /* dev/...: every node that the interfaces added (nodes.c). */
 void build_nodes(struct builder *b);
 /* The real machine's entries beside ours (host.c): last, since ours win. */

@@ -33,6 +33,11 @@ static const char *const tree_prefixes[] = {
 	"/sys/module/vfio",
 	"/sys/module/vfio_pci",
 	"/sys/module/vfio_iommu_type1",
+	"/sys/module/vhost",
+	"/sys/module/vhost_net",
+	"/sys/module/vhost_scsi",
+	"/sys/module/vhost_vdpa",
+	"/sys/module/vhost_vsock",
 };
 
 #endif

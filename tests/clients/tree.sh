@@ -49,6 +49,12 @@ check "a glob" shows "/sys/kernel/iommu_groups/0/devices/$bdf" sh -c "echo /sys/
 check "the size of config" shows 4096 stat -c %s $dev/config
 check "od of config" matches '^0000000 +36 +1b +10 +00' od -A o -t x1 -N 16 $dev/config
 check "modules" shows N cat /sys/module/vfio/parameters/enable_unsafe_noiommu_mode
+check "memory regions of vhost" shows 64 cat /sys/module/vhost/parameters/max_mem_regions
+check "a module for each vhost node" shows "/sys/module/vhost_net
+/sys/module/vhost_scsi
+/sys/module/vhost_vdpa
+/sys/module/vhost_vsock" ls -d /sys/module/vhost_net /sys/module/vhost_scsi \
+    /sys/module/vhost_vdpa /sys/module/vhost_vsock
 check "DPDK's path to the address width" shows d2008c222f0286 cat $dev/iommu/intel-iommu/cap
 
 has_python() { run -- python3 -c 'print(1)' > out 2>&1 && grep -q 1 out; }
