@@ -38,19 +38,18 @@ struct vhost_scsi_request {
 	struct vhost_scsi_request *next; /* free, or done */
 	struct vhost_scsi *scsi;
 	struct vhost_vq *vq;
-	struct virtqueue_chain chain; /* has its ranges below, and no iovecs */
-	bool management;              /* a reset, which has a response of its own kind */
-	uint32_t protection;          /* bytes of protection information that were skipped */
-	struct iovec *iov, *response; /* room for data and response, and where that begins */
-	struct virtqueue_range *ranges;
-	unsigned max_iov, max_ranges, n_response;
+	struct virtqueue_chain
+		chain;       /* what can be written is in `iov`, what is read is not kept */
+	bool management;     /* a reset, which has a response of its own kind */
+	uint32_t protection; /* bytes of protection information that were skipped */
+	struct iovec *iov;   /* the command's data, then the chain's writable pieces */
+	unsigned max_iov;
 };
 
 /* Where a ring's worker keeps chains: of one fetch, and those that go back together. */
 struct vhost_scsi_room {
 	struct virtqueue_pool pool;
 	struct iovec iov[VHOST_SCSI_IOV];
-	struct virtqueue_range ranges[VHOST_SCSI_IOV];
 	struct virtqueue_chain chains[VHOST_SCSI_BATCH], used[VHOST_SCSI_BATCH];
 	unsigned n_used, n_finished; /* those of requests that were in flight */
 	bool signal;

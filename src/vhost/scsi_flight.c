@@ -37,10 +37,7 @@ struct vhost_scsi_room *vhost_scsi_room(struct vhost_scsi *v, struct vhost_vq *v
 		log_error("%s: out of memory", v->dev.name);
 		return NULL;
 	}
-	room->pool = (struct virtqueue_pool){.iov = room->iov,
-					     .max_iov = VHOST_SCSI_IOV,
-					     .ranges = room->ranges,
-					     .max_ranges = VHOST_SCSI_IOV};
+	room->pool = (struct virtqueue_pool){.iov = room->iov, .max_iov = VHOST_SCSI_IOV};
 	q->room = room;
 	return room;
 }
@@ -66,30 +63,21 @@ static void request_free(struct vhost_scsi_request *r)
 	if (!r)
 		return;
 	free(r->iov);
-	free(r->ranges);
 	free(r);
 }
 
-static bool make_room(struct vhost_scsi_request *r, unsigned n_iov, unsigned n_ranges)
+static bool make_room(struct vhost_scsi_request *r, unsigned n)
 {
-	void *more;
+	struct iovec *more;
 
-	if (n_iov > r->max_iov || !r->iov) {
-		n_iov = n_iov > IOV_MIN ? n_iov : IOV_MIN;
-		more = reallocarray(r->iov, n_iov, sizeof(*r->iov));
-		if (!more)
-			return false;
-		r->iov = more;
-		r->max_iov = n_iov;
-	}
-	if (n_ranges > r->max_ranges || !r->ranges) {
-		n_ranges = n_ranges > IOV_MIN ? n_ranges : IOV_MIN;
-		more = reallocarray(r->ranges, n_ranges, sizeof(*r->ranges));
-		if (!more)
-			return false;
-		r->ranges = more;
-		r->max_ranges = n_ranges;
-	}
+	if (n <= r->max_iov)
+		return true;
+	n = n > IOV_MIN ? n : IOV_MIN;
+	more = reallocarray(r->iov, n, sizeof(*r->iov));
+	if (!more)
+		return false;
+	r->iov = more;
+	r->max_iov = n;
 	return true;
 }
 
@@ -105,7 +93,7 @@ struct vhost_scsi_request *vhost_scsi_request_get(struct vhost_scsi *v, struct v
 		q->free = r->next;
 	else
 		r = calloc(1, sizeof(*r));
-	if (!r || !make_room(r, chain->n_readable + 2 * chain->n_writable, chain->n_ranges)) {
+	if (!r || !make_room(r, chain->n_readable + 2 * chain->n_writable)) {
 		request_free(r);
 		return NULL;
 	}
@@ -115,14 +103,10 @@ struct vhost_scsi_request *vhost_scsi_request_get(struct vhost_scsi *v, struct v
 	r->vq = vq;
 	r->management = false;
 	r->protection = 0;
-	if (chain->n_ranges)
-		memcpy(r->ranges, chain->ranges, chain->n_ranges * sizeof(*r->ranges));
 	r->chain = *chain;
-	r->chain.ranges = r->ranges;
-	r->response = r->iov + chain->n_readable + chain->n_writable;
-	memcpy(r->response, chain->writable, chain->n_writable * sizeof(*r->iov));
-	r->n_response = chain->n_writable;
-	r->chain.readable = r->chain.writable = NULL;
+	r->chain.readable = NULL;
+	r->chain.writable = r->iov + chain->n_readable + chain->n_writable;
+	memcpy(r->chain.writable, chain->writable, chain->n_writable * sizeof(*r->iov));
 	return r;
 }
 
@@ -152,12 +136,6 @@ static void batch_flush(struct vhost_scsi *v, struct vhost_vq *vq, struct vhost_
 	unsigned n = room->n_used;
 
 	if (n) {
-		/* All that a request's descriptors let the device write counts as written. */
-		for (unsigned i = 0; i < n; i++)
-			room->used[i].written = (uint32_t)room->used[i].writable_size;
-		vhost_log_chains(vq, room->used, n);
-		for (unsigned i = 0; i < n; i++)
-			room->used[i].written = 0;
 		virtqueue_used(&vq->ring, room->used, n);
 		room->signal = true;
 	}
@@ -177,25 +155,25 @@ void vhost_scsi_batch_end(struct vhost_scsi *v, struct vhost_vq *vq)
 	room->signal = false;
 }
 
-/* Writes the response: `pieces` are the chain's writable ones. */
-static void answer(struct vhost_scsi *v, struct vhost_vq *vq, const struct virtqueue_chain *chain,
-		   const struct iovec *pieces, unsigned n, const void *response, size_t size)
+void vhost_scsi_answer(struct vhost_scsi *v, struct vhost_vq *vq,
+		       const struct virtqueue_chain *chain, const void *response, size_t size)
 {
 	struct vhost_scsi_room *room = queue_of(v, vq)->room;
+	struct virtqueue_chain *used;
 
-	if (iovec_write(pieces, n, 0, response, size)) {
+	if (iovec_write(chain->writable, chain->n_writable, 0, response, size)) {
 		log_debug("%s: no memory for the response of a request", v->dev.name);
 		return;
 	}
 	if (room->n_used == VHOST_SCSI_BATCH)
 		batch_flush(v, vq, room);
-	room->used[room->n_used++] = *chain;
-}
-
-void vhost_scsi_answer(struct vhost_scsi *v, struct vhost_vq *vq,
-		       const struct virtqueue_chain *chain, const void *response, size_t size)
-{
-	answer(v, vq, chain, chain->writable, chain->n_writable, response, size);
+	used = &room->used[room->n_used++];
+	*used = *chain;
+	/* All that its descriptors let the device write counts as written.  Logged now, since the
+	 * pieces may be gone when the batch ends. */
+	used->written = (uint32_t)used->writable_size;
+	vhost_log_chains(vq, used, 1);
+	used->written = 0;
 }
 
 static void respond_command(struct vhost_scsi_request *r)
@@ -218,7 +196,7 @@ static void respond_command(struct vhost_scsi_request *r)
 		response.response = VIRTIO_SCSI_S_BAD_TARGET;
 		break;
 	}
-	answer(r->scsi, r->vq, &r->chain, r->response, r->n_response, &response, sizeof(response));
+	vhost_scsi_answer(r->scsi, r->vq, &r->chain, &response, sizeof(response));
 }
 
 static void respond_management(struct vhost_scsi_request *r)
@@ -230,7 +208,7 @@ static void respond_management(struct vhost_scsi_request *r)
 				    : VIRTIO_SCSI_S_FUNCTION_REJECTED,
 	};
 
-	answer(r->scsi, r->vq, &r->chain, r->response, r->n_response, &response, sizeof(response));
+	vhost_scsi_answer(r->scsi, r->vq, &r->chain, &response, sizeof(response));
 }
 
 static void finish(struct vhost_scsi_request *r)
