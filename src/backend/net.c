@@ -21,7 +21,8 @@ FAULT_POINTS(net_points, "net.send", "net.receive")
 #define MTU 1500u
 
 static const struct net_kind *const kinds[] = {
-	&net_loopback_kind, &net_hub_kind, &net_socket_kind, &net_pcap_kind, &net_null_kind,
+	&net_loopback_kind, &net_hub_kind,  &net_socket_kind,
+	&net_pcap_kind,     &net_null_kind, &net_flood_kind,
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -37,15 +38,16 @@ static int parse(const char *spec, const struct net_kind **ret_kind, const char 
 
 		if (strlen(kind->name) != length || memcmp(kind->name, spec, length) != 0)
 			continue;
-		if (kind->wants_path ? !path || !*path : path != NULL) {
+		if (kind->wants_value ? !path || !*path : path != NULL) {
 			snprintf(error, NET_ERROR_MAX,
-				 kind->wants_path ? "%s: no path is given" : "%s takes no value",
+				 kind->wants_value ? "%s: nothing is given behind it"
+						   : "%s takes no value",
 				 kind->name);
 			return -EINVAL;
 		}
 		*ret_kind = kind;
 		*ret_path = path;
-		return 0;
+		return kind->check ? kind->check(path, error) : 0;
 	}
 	snprintf(error, NET_ERROR_MAX, "no such network: %.200s", spec);
 	return -EINVAL;
@@ -57,6 +59,15 @@ int net_check(const char *spec, char error[NET_ERROR_MAX])
 	const char *path;
 
 	return parse(spec, &kind, &path, error);
+}
+
+const char *net_path(const char *spec)
+{
+	char error[NET_ERROR_MAX];
+	const struct net_kind *kind;
+	const char *path;
+
+	return parse(spec, &kind, &path, error) == 0 && !kind->check ? path : NULL;
 }
 
 static void free_port(struct net_port *port)

@@ -12,6 +12,7 @@
  *	             frame), as passt and `-netdev stream` speak it
  *	pcap=FILE    written to a capture file; nothing ever arrives
  *	null         dropped; nothing ever arrives
+ *	flood=BYTES  dropped when read; a frame of that many bytes always waits: for load
  *
  * Offloads.  A packet has a struct virtio_net_hdr beside its bytes.  A sender may leave
  * checksums and segmentation to the port, which does them itself where the other side
@@ -63,6 +64,8 @@ struct net_stats {
  * Checks a specification without opening anything.  0, or -EINVAL with one line in `error`.
  */
 int net_check(const char *spec, char error[NET_ERROR_MAX]);
+/* The path in a specification (a piece of it), or NULL: it has none, or is not a good one. */
+const char *net_path(const char *spec);
 /* Removes what a process that was killed may have left of its end: the socket of a hub. */
 void net_clean(const char *spec);
 /*

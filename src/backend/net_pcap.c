@@ -152,7 +152,7 @@ static int pcap_open(struct net_port *port, const char *path, char error[NET_ERR
 
 const struct net_kind net_pcap_kind = {
 	.name = "pcap",
-	.wants_path = true,
+	.wants_value = true,
 	.open = pcap_open,
 	.close = pcap_close,
 	.send = pcap_send,

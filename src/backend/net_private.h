@@ -38,7 +38,9 @@ struct net_queue {
 
 struct net_kind {
 	const char *name; /* as in a specification */
-	bool wants_path;
+	bool wants_value; /* behind '=': a path, but where check() says otherwise */
+	/* What is wrong with the value: 0 or -EINVAL with one line in `error`.  NULL: nothing. */
+	int (*check)(const char *value, char error[NET_ERROR_MAX]);
 	/* Fills port->priv.  0 or -errno with one line in `error`. */
 	int (*open)(struct net_port *port, const char *path, char error[NET_ERROR_MAX]);
 	void (*close)(struct net_port *port);
@@ -61,7 +63,7 @@ struct net_port {
 };
 
 extern const struct net_kind net_loopback_kind, net_null_kind, net_socket_kind, net_hub_kind,
-	net_pcap_kind;
+	net_pcap_kind, net_flood_kind;
 
 /* Calls who wants to know, if anybody does. */
 void net_tell(struct net_port *port, unsigned queue);

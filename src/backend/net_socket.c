@@ -327,7 +327,7 @@ static void socket_consume(struct net_port *port, unsigned queue, unsigned n)
 
 const struct net_kind net_socket_kind = {
 	.name = "socket",
-	.wants_path = true,
+	.wants_value = true,
 	.open = socket_open,
 	.close = socket_close,
 	.send = socket_send,
@@ -337,7 +337,7 @@ const struct net_kind net_socket_kind = {
 
 const struct net_kind net_hub_kind = {
 	.name = "hub",
-	.wants_path = true,
+	.wants_value = true,
 	.open = hub_open,
 	.close = socket_close,
 	.send = socket_send,

@@ -145,18 +145,18 @@ static int absolute(char **path)
 	return 0;
 }
 
-/* KIND=PATH, see backend/net.h */
+/* See backend/net.h. */
 static int absolute_net(char **spec)
 {
-	char *equals = strchr(*spec, '='), *path, *whole;
+	const char *given = net_path(*spec);
+	char *path, *whole;
 	int result;
 
-	if (!equals || equals[1] == '/')
+	if (!given || given[0] == '/')
 		return 0;
-	path = strdup(equals + 1);
+	path = strdup(given);
 	result = path ? absolute(&path) : EXIT_USAGE;
-	if (result == 0 &&
-	    asprintf(&whole, "%.*s%s", (int)(equals + 1 - *spec), *spec, path) < 0)
+	if (result == 0 && asprintf(&whole, "%.*s%s", (int)(given - *spec), *spec, path) < 0)
 		result = EXIT_USAGE;
 	free(path);
 	if (result == 0) {
@@ -235,12 +235,18 @@ static int prepare_trace(const struct config *c)
 static int parse_words(int argc, char **argv, struct config *c)
 {
 	static const struct option options[] = {
-		{"device", required_argument, NULL, 'd'}, {"config", required_argument, NULL, 'c'},
-		{"trace", optional_argument, NULL, 't'},  {"fault", required_argument, NULL, 'f'},
-		{"log", required_argument, NULL, 'l'},    {"set", required_argument, NULL, 's'},
-		{"vsock", required_argument, NULL, 'v'},  {"vhost-scsi", required_argument, NULL, 'S'},
-		{"vdpa", required_argument, NULL, 'V'},   {"net", required_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},         {0},
+		{"device", required_argument, NULL, 'd'},
+		{"config", required_argument, NULL, 'c'},
+		{"trace", optional_argument, NULL, 't'},
+		{"fault", required_argument, NULL, 'f'},
+		{"log", required_argument, NULL, 'l'},
+		{"set", required_argument, NULL, 's'},
+		{"vsock", required_argument, NULL, 'v'},
+		{"vhost-scsi", required_argument, NULL, 'S'},
+		{"vdpa", required_argument, NULL, 'V'},
+		{"net", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option, result = 0;
 

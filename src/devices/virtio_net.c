@@ -228,7 +228,7 @@ static void net_unrealize(struct standin_device *dev)
 
 static const struct standin_key net_keys[] = {
 	{"net", "what it is plugged into: loopback (default), hub=PATH, socket=PATH, pcap=FILE, "
-		"null"},
+		"null, flood=BYTES"},
 	{"mac", "its address, like 52:54:00:12:34:56 (default: made from the PCI address)"},
 	{"mtu", "bytes of the largest packet (default: 1500)"},
 	{"queues", "queue pairs, 1 to 31 (default: 1)"},

@@ -65,7 +65,9 @@ static void check_arrival(const struct net_arrival *a, unsigned number)
 
 static void test_specifications(void **state)
 {
-	static const char *const bad[] = {"", "loop", "loopback=x", "null=", "hub", "pcap=", "=x"};
+	static const char *const bad[] = {"",         "loop",        "loopback=x", "null=",
+					  "hub",      "pcap=",       "=x",         "flood",
+					  "flood=13", "flood=65555", "flood=64k"};
 	char error[NET_ERROR_MAX];
 	struct net_port *port;
 
@@ -263,6 +265,32 @@ static void test_null(void **state)
 	net_close(port);
 }
 
+static void test_flood(void **state)
+{
+	struct net_port *port = open_port("flood=1514", 2);
+	struct net_arrival arrivals[8];
+	struct net_packet bad = {.iov = &(struct iovec){(void *)16, 64}, .n_iov = 1, .size = 64};
+	struct net_stats s;
+
+	(void)state;
+	assert_null(net_path("flood=1514"));
+	assert_string_equal(net_path("hub=x/y"), "x/y");
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(net_peek(port, 1, arrivals, 8), 8);
+		assert_int_equal(arrivals[7].size, 1514);
+		assert_memory_equal(arrivals[7].data, "\xff\xff\xff\xff\xff\xff\x02", 7);
+		net_consume(port, 1, 5);
+		assert_int_equal(send_one(port, 0, i), 1);
+	}
+	assert_int_equal(net_send(port, 0, &bad, 1), 1);
+	net_stats(port, &s);
+	assert_int_equal(s.received, 15);
+	assert_int_equal(s.received_bytes, 15 * 1514);
+	assert_int_equal(s.sent, 3);
+	assert_int_equal(s.dropped, 1);
+	net_close(port);
+}
+
 static void test_faults(void **state)
 {
 	struct net_port *port = open_port("loopback", 1);
@@ -296,7 +324,7 @@ int main(void)
 		cmocka_unit_test(test_specifications), cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_bad_packets),    cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_threads),        cmocka_unit_test(test_null),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_flood),          cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
