@@ -49,6 +49,11 @@ struct file_ops {
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
 	/* Appends what `offset` means to a trace line: "bar0+0x1000".  NULL: the number. */
 	void (*trace_offset)(const struct file *f, struct trace_line *t, off_t offset);
+	/*
+	 * Appends what a message says to a trace line: `size` bytes at `data`, the client's, that
+	 * were read, or were to be written.  NULL: the number, and where.
+	 */
+	void (*trace_message)(struct trace_line *t, const void *data, size_t size);
 };
 
 struct file {

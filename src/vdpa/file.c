@@ -383,5 +383,6 @@ const struct file_ops vdpa_file_ops = {
 	.open = vdpa_open,
 	.release = vdpa_release,
 	.write = vhost_write,
+	.trace_message = vhost_trace_message,
 	.mmap = vdpa_mmap,
 };

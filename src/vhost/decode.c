@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The arguments of vhost's ioctls in words, for the trace.  They run after the handler and
- * read the argument anew; one that can't be read is printed as the pointer that it is.
+ * The arguments of vhost's ioctls and the messages of the IOTLB in words, for the trace.  They
+ * run after the handler and read the argument anew; one that can't be read is printed as the
+ * pointer that it is.
  */
+#include <stddef.h>
+
 #include "core/user.h"
 #include "vhost/vhost.h"
 
@@ -140,4 +143,54 @@ VHOST_DECODER(vhost_decode_scsi_target)
 		trace_print(t, "{abi_version=%d, vhost_wwpn=\"%.*s\", vhost_tpgt=%u}",
 			    target.abi_version, (int)sizeof(target.vhost_wwpn), target.vhost_wwpn,
 			    target.vhost_tpgt);
+}
+
+static void decode_iotlb(struct trace_line *t, const struct vhost_iotlb_msg *m)
+{
+	static const char *const types[] = {
+		[VHOST_IOTLB_MISS] = "MISS",
+		[VHOST_IOTLB_UPDATE] = "UPDATE",
+		[VHOST_IOTLB_INVALIDATE] = "INVALIDATE",
+		[VHOST_IOTLB_ACCESS_FAIL] = "ACCESS_FAIL",
+		[VHOST_IOTLB_BATCH_BEGIN] = "BATCH_BEGIN",
+		[VHOST_IOTLB_BATCH_END] = "BATCH_END",
+	};
+	static const char *const perms[] = {"0", "RO", "WO", "RW"};
+
+	if (m->type < N(types) && types[m->type])
+		trace_print(t, "VHOST_IOTLB_%s", types[m->type]);
+	else
+		trace_print(t, "type=%u", m->type);
+	if (m->type == VHOST_IOTLB_BATCH_BEGIN || m->type == VHOST_IOTLB_BATCH_END)
+		return;
+	trace_print(t, ", iova=%#llx", HEX(m->iova));
+	if (m->type != VHOST_IOTLB_MISS)
+		trace_print(t, ", size=%#llx", HEX(m->size));
+	if (m->type == VHOST_IOTLB_UPDATE)
+		trace_print(t, ", uaddr=%#llx", HEX(m->uaddr));
+	if (m->type == VHOST_IOTLB_INVALIDATE)
+		return;
+	if (m->perm < N(perms))
+		trace_print(t, ", perm=%s", perms[m->perm]);
+	else
+		trace_print(t, ", perm=%#x", m->perm);
+}
+
+void vhost_trace_message(struct trace_line *t, const void *data, size_t size)
+{
+	const size_t whole = offsetof(struct vhost_msg_v2, iotlb) + sizeof(struct vhost_iotlb_msg);
+	struct vhost_msg_v2 m;
+
+	if (size < whole || copy_from_user(&m, data, whole)) {
+		trace_print(t, "%p", data);
+		return;
+	}
+	if (m.type == VHOST_IOTLB_MSG_V2)
+		trace_print(t, "{v2, asid=%u, ", m.asid);
+	else if (m.type == VHOST_IOTLB_MSG)
+		trace_print(t, "{v1, ");
+	else
+		trace_print(t, "{type=%u, ", m.type);
+	decode_iotlb(t, &m.iotlb);
+	trace_print(t, "}");
 }

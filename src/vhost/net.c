@@ -258,4 +258,5 @@ const struct file_ops vhost_net_ops = {
 	.release = net_release,
 	.read = vhost_read,
 	.write = vhost_write,
+	.trace_message = vhost_trace_message,
 };

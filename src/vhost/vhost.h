@@ -298,6 +298,8 @@ VHOST_DECODER(vhost_decode_scsi_target);
 VHOST_DECODER(vhost_decode_features_array);
 VHOST_DECODER(vhost_decode_worker);
 VHOST_DECODER(vhost_decode_vring_worker);
+/* struct file_ops.trace_message */
+void vhost_trace_message(struct trace_line *t, const void *data, size_t size);
 
 /* Not by IOCTL_ROW(), which would be given the command's number in place of its name. */
 #define VHOST_ROW(command, handler_, decode_)                                    \

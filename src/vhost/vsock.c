@@ -183,4 +183,5 @@ const struct file_ops vhost_vsock_ops = {
 	.release = vsock_release,
 	.read = vhost_read,
 	.write = vhost_write,
+	.trace_message = vhost_trace_message,
 };

@@ -29,8 +29,8 @@ busybox httpd -f -p 8080 -h "$work/www" & httpd=\$!
 socat -u TCP-LISTEN:9000 OPEN:back,creat & receiver=\$!
 "$standin" run --trace="$work/trace" -- timeout 100 qemu-system-x86_64 -M pc -m 256 -smp 2 ${guest[*]@Q} "\$@" \
     < /dev/null > guest.out 2> qemu.err
-wait \$receiver
-kill \$httpd
+for i in \$(seq 50); do kill -0 \$receiver || break; sleep 0.1; done 2> /dev/null
+kill \$receiver \$httpd 2> /dev/null
 END
 cat > up << 'END'
 #!/bin/sh
@@ -40,13 +40,13 @@ chmod +x up
 mkdir -p www
 chmod 777 . www
 
-# session LABEL MEBIBYTES NETDEV DEVICE
+# session LABEL MEBIBYTES NETDEV DEVICE [OPTION...]: the options come before the device
 session() {
     local label=$1
     head -c "${2}M" /dev/urandom > www/data
     chmod 644 www/data
     rm -f back guest.out trace
-    as_user unshare -Urn bash session.sh -netdev "tap,id=n,vhost=on,script=$work/up,downscript=no$3" \
+    as_user unshare -Urn bash session.sh "${@:5}" -netdev "tap,id=n,vhost=on,script=$work/up,downscript=no$3" \
         -device "virtio-net-pci,netdev=n,romfile=$4"
     guest_output < guest.out > guest.txt
     sed 's/^/    /' qemu.err guest.txt
@@ -68,4 +68,14 @@ check "two queues, each with a vhost device" eval \
     '[ "$(grep -c VHOST_SET_OWNER trace)" = 2 ] && grep -q "^QUEUES 2" guest.txt'
 session "plain" 2 "" ",mrg_rxbuf=off,event_idx=off"
 check "no mergeable buffers, no event index" eval 'feature 15 0 && feature 29 0'
+# Below a root port, where the guest uses ATS: QEMU answers the misses of vhost's IOTLB, and
+# the guest unmaps each buffer that it is done with.
+session "IOMMU" 2 "" ",bus=rp,disable-legacy=on,iommu_platform=on,ats=on" \
+    -M q35 -device intel-iommu,device-iotlb=on \
+    -append "console=ttyS0 quiet intel_iommu=on" -device pcie-root-port,id=rp
+check "the guest's IOMMU" feature 33 1
+check "the IOTLB misses, and is answered" eval \
+    'grep -q "read(.*VHOST_IOTLB_MISS, iova=.* = 72" trace &&
+     grep -q "write(.*VHOST_IOTLB_UPDATE, iova=.*, perm=R[OW].* = 72" trace'
+check "the IOTLB forgets" grep -q 'write(.*VHOST_IOTLB_INVALIDATE, iova=.* = 72' trace
 finish
