@@ -161,9 +161,17 @@ int packed_fetch(struct virtqueue *vq, struct virtqueue_chain *chains, unsigned 
 	int result = 0;
 
 	while (fetched < max) {
-		/* Where chains are not single descriptors nothing is read ahead. */
-		if (singles)
+		/*
+		 * The first slot's flags alone tell whether there is anything: who waits for them
+		 * takes no other cache line from the driver, which is writing there.  Where chains
+		 * are not single descriptors nothing is read ahead.
+		 */
+		if (singles) {
+			result = packed_pending(vq);
+			if (result <= 0)
+				break;
 			singles = fetch_singles(vq, chains + fetched, max - fetched, pool);
+		}
 		fetched += singles;
 		if (singles)
 			continue;
