@@ -78,13 +78,29 @@ static bool no_room(long error)
 	return error == -EAGAIN || error == -ENOMEM || error == -ENOBUFS;
 }
 
+/* The guest wrote it on another processor: what the kernel reads first is on its way while the
+ * packet before it is sent. */
+static void prefetch(const struct vhost_net_packet *p)
+{
+	const char *header = p->iov[0].iov_base, *data = header + 64;
+
+	if (p->n_iov > 1 && p->iov[0].iov_len < 64)
+		data = p->iov[1].iov_base;
+	__builtin_prefetch(header);
+	__builtin_prefetch(data);
+}
+
 static unsigned tap_send(struct vhost_net_socket *s, const struct vhost_net_packet *packets,
 			 unsigned n, uint32_t header_size)
 {
 	unsigned i;
 
-	for (i = 0; i < n && !no_room(tap_write(s, &packets[i])); i++)
-		;
+	for (i = 0; i < n; i++) {
+		if (i + 1 < n)
+			prefetch(&packets[i + 1]);
+		if (no_room(tap_write(s, &packets[i])))
+			break;
+	}
 	return i;
 }
 
