@@ -97,12 +97,18 @@ struct vhost_ops {
 	 * wants the ring polled.  The ring may have no backend, or be broken: that is
 	 * vhost_vq_runnable()'s to say.
 	 *
-	 * work: with dev->running for writing, after anything.
+	 * work: with dev->running for writing, after anything.  With dev->polling it is called
+	 * once more soon, whatever happens.
 	 */
 	bool (*work_ring)(struct vhost_vq *vq);
 	bool (*work)(struct vhost_dev *dev);
 	/* Milliseconds until work() is wanted even if nothing happens; -1, NULL: never. */
 	int (*timeout)(struct vhost_dev *dev);
+	/*
+	 * For how long at most, in us, a worker looks for more to do before it sleeps, where the
+	 * client asks for nothing; how long it is depends on what it has been worth.  0: not.
+	 */
+	uint32_t poll_us;
 	/* What is offered: VHOST_GET_FEATURES(_ARRAY), VHOST_GET_BACKEND_FEATURES. */
 	uint64_t features[VHOST_FEATURE_WORDS];
 	uint64_t backend_features;
@@ -138,6 +144,7 @@ struct vhost_dev {
 	pthread_mutex_t mutex;
 	pthread_rwlock_t running;
 	_Atomic int waiting; /* for dev->running or a ring, other than workers */
+	bool polling;        /* ops->work need not ask for kicks */
 	bool owned;
 	pid_t owner;        /* user_client.pid: 0 is this process */
 	uint8_t fork_owner; /* without it there are no workers beside the first */
@@ -266,6 +273,8 @@ void vhost_queue(struct vhost_vq *vq);
  * already.  0 or -errno.
  */
 int vhost_watch(struct vhost_dev *dev, int fd, struct vhost_source *source, uint32_t events);
+/* What is watched for from now on; reports what is there already.  0 or -errno. */
+int vhost_watch_change(struct vhost_dev *dev, int fd, struct vhost_source *source, uint32_t events);
 void vhost_unwatch(struct vhost_dev *dev, int fd);
 /* The ring's new eventfd (private; -1: none) instead of its old one, which is closed.  Under
  * dev->mutex and the ring's locks.  0 or -errno. */

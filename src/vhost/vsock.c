@@ -43,6 +43,7 @@ static int vsock_work_timeout(struct vhost_dev *dev)
 static const struct vhost_ops vsock_dev_ops = {
 	.work = vsock_work,
 	.timeout = vsock_work_timeout,
+	.poll_us = 100,
 	.features = {FEATURES},
 	.backend_features = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2),
 };
@@ -65,9 +66,11 @@ static int vsock_open(struct file *f, void *context)
 	for (unsigned i = 0; i < 2; i++)
 		v->listeners[i].fd = -1;
 	v->next_port = UINT32_C(1) << 30;
-	v->pool = (struct virtqueue_pool){
-		.iov = v->iov, .max_iov = 1024, .ranges = v->ranges, .max_ranges = 1024,
-		.transient = true};
+	v->pool = (struct virtqueue_pool){.iov = v->iov,
+					  .max_iov = 1024,
+					  .ranges = v->ranges,
+					  .max_ranges = 1024,
+					  .transient = true};
 	strncpy(v->place, place ? place : "", sizeof(v->place) - 1);
 	pthread_mutex_lock(&all_lock);
 	v->next = all;

@@ -40,6 +40,7 @@ struct vsock_connection {
 	struct vsock_connection *next, *hash_next;
 	struct vsock_connection *ready_next; /* in the list of those with something to send */
 	bool is_ready, hashed;
+	bool waits_for_room; /* EPOLLOUT is watched for */
 	enum vsock_state state;
 	uint16_t type; /* VIRTIO_VSOCK_TYPE_* */
 	bool af_vsock; /* the program sent struct vsock_greeting, which waits to be taken */
@@ -170,6 +171,8 @@ void vsock_detach(struct vsock_connection *c);
 /* Ends it now. */
 void vsock_close(struct vsock_connection *c);
 void vsock_close_all(struct vsock *v);
+/* Has vsock_flush() called when the program has taken something. */
+void vsock_await_room(struct vsock_connection *c);
 /* Puts it in the list of those that may have something to send. */
 void vsock_make_ready(struct vsock_connection *c);
 /* Sets a deadline `ms` from now, or with 0 none. */

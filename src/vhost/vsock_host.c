@@ -20,7 +20,7 @@
 
 #define CONNECT_MS   2000u /* VSOCK_DEFAULT_CONNECT_TIMEOUT */
 #define GREETING_MAX 32u
-#define EVENTS       (EPOLLIN | EPOLLOUT | EPOLLRDHUP)
+#define EVENTS       (EPOLLIN | EPOLLRDHUP)
 
 static uint64_t now_us(void)
 {
@@ -323,6 +323,28 @@ void vsock_refused(struct vsock_connection *c, int error)
 	vsock_close(c);
 }
 
+/*
+ * A program that reads makes room with every read; only who waits for it is to be woken.  That
+ * is not told at once when it doesn't any more: more may soon be kept.
+ */
+void vsock_await_room(struct vsock_connection *c)
+{
+	if (c->waits_for_room)
+		return;
+	c->waits_for_room = true;
+	vhost_watch_change(&c->vsock->dev, c->fd, &c->source, EVENTS | EPOLLOUT);
+}
+
+static void room_event(struct vsock_connection *c)
+{
+	if (c->pending_start < c->pending_end) {
+		vsock_flush(c);
+		return;
+	}
+	c->waits_for_room = false;
+	vhost_watch_change(&c->vsock->dev, c->fd, &c->source, EVENTS);
+}
+
 static void connection_event(struct vhost_source *source, uint32_t events)
 {
 	struct vsock_connection *c = (struct vsock_connection *)source;
@@ -344,8 +366,8 @@ static void connection_event(struct vhost_source *source, uint32_t events)
 	case VSOCK_CONNECTED:
 		if (events & ~(uint32_t)EPOLLOUT)
 			vsock_make_ready(c);
-		if ((events & EPOLLOUT) && c->pending_start < c->pending_end)
-			vsock_flush(c);
+		if (events & EPOLLOUT)
+			room_event(c);
 		break;
 	case VSOCK_FLUSHING:
 		vsock_flush(c);

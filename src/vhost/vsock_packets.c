@@ -30,6 +30,7 @@
 #define CLOSE_MS      8000u /* VSOCK_CLOSE_TIMEOUT */
 #define BOTH          (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 #define BATCH         32u
+#define FIRST_BATCH   4u
 
 /* ---- packets without payload ---- */
 
@@ -186,6 +187,7 @@ int vsock_keep(struct vsock_connection *c, const struct virtqueue_chain *chain, 
 	if (iovec_read(chain->readable, chain->n_readable, skip, c->pending + c->pending_end, size))
 		return -EFAULT;
 	c->pending_end += size;
+	vsock_await_room(c);
 	return 0;
 }
 
@@ -371,7 +373,7 @@ bool vsock_take_packets(struct vsock *v)
 		}
 		virtqueue_pool_reset(&v->pool);
 		n = virtqueue_fetch(&vq->ring, chains, BATCH, &v->pool);
-		if (n == 0 && virtqueue_enable_kicks(&vq->ring) == 1) {
+		if (n == 0 && !v->dev.polling && virtqueue_enable_kicks(&vq->ring) == 1) {
 			virtqueue_disable_kicks(&vq->ring);
 			continue;
 		}
@@ -453,11 +455,15 @@ bool vsock_unread(const struct vsock_connection *c)
 /*
  * Reads what a program has sent into as many of the chains as there is something for, by one
  * system call.  The number of bytes; 0: there is nothing, or no room; -EPIPE: it is the end;
- * -EFAULT: the first chain is bad.
+ * -EFAULT: the first chain is bad.  *ret_all: this was all, for now.
+ *
+ * A bad address or descriptors that the program has sent also make a read short, so one is only
+ * taken to be the last if it did not fill the first chain and nothing else came with it.
  */
 static long read_stream(struct vsock_connection *c, const struct virtqueue_chain *chains,
-			unsigned n)
+			unsigned n, bool *ret_all)
 {
+	struct msghdr message = {.msg_iov = c->vsock->cut};
 	uint64_t limit = vsock_credit(c), total = 0, room;
 	unsigned i, count = 0;
 	long ret;
@@ -477,22 +483,27 @@ static long read_stream(struct vsock_connection *c, const struct virtqueue_chain
 	}
 	if (!total)
 		return 0;
-	ret = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
+	message.msg_iovlen = count;
+	ret = host_syscall(SYS_recvmsg, c->fd, &message, MSG_DONTWAIT);
 	if (ret == -EFAULT)
-		return i > 1 ? read_stream(c, chains, 1) : ret;
+		return i > 1 ? read_stream(c, chains, 1, ret_all) : ret;
 	if (ret == -EAGAIN)
 		return 0;
-	if (ret > 0)
+	if (ret > 0) {
+		*ret_all = (uint64_t)ret < chains[0].writable_size - HEADER &&
+			   (uint64_t)ret < limit && !(message.msg_flags & MSG_CTRUNC) && !c->ended;
 		return ret;
+	}
 	/* There may have been something, and now there is an error instead. */
 	c->ended = true;
 	c->hung_up |= ret < 0;
 	return -EPIPE;
 }
 
-static int fill_stream(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n)
+static int fill_stream(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n,
+		       bool *ret_all)
 {
-	long left = read_stream(c, chains, n);
+	long left = read_stream(c, chains, n, ret_all);
 	struct virtio_vsock_hdr header;
 	uint64_t room;
 	unsigned i;
@@ -520,15 +531,19 @@ static int fill_message(struct vsock_connection *c, struct virtqueue_chain *chai
 	return ret == 1 && finish_packet(chain, &header) ? -EFAULT : ret;
 }
 
-/* Puts packets of a connection into chains: how many, or 0, or -errno: the first is bad. */
-static int fill_from(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n)
+/*
+ * Puts packets of a connection into chains: how many, or 0, or -errno: the first is bad.
+ * *ret_all: there are no more.
+ */
+static int fill_from(struct vsock_connection *c, struct virtqueue_chain *chains, unsigned n,
+		     bool *ret_all)
 {
 	struct virtio_vsock_hdr header;
 	int ret;
 
 	if (c->state != VSOCK_CONNECTED || (c->guest_shutdown & VIRTIO_VSOCK_SHUTDOWN_RCV))
 		return 0;
-	ret = c->type == VIRTIO_VSOCK_TYPE_STREAM ? fill_stream(c, chains, n)
+	ret = c->type == VIRTIO_VSOCK_TYPE_STREAM ? fill_stream(c, chains, n, ret_all)
 						  : fill_message(c, chains);
 	if (ret == -EMSGSIZE) {
 		vsock_lose(c);
@@ -546,6 +561,7 @@ static int fill(struct vsock *v, struct virtqueue_chain *chains, unsigned n)
 {
 	struct vsock_control *control = v->controls;
 	struct vsock_connection *c;
+	bool all = false;
 	int ret;
 
 	if (!is_buffer(chains))
@@ -564,8 +580,8 @@ static int fill(struct vsock *v, struct virtqueue_chain *chains, unsigned n)
 		if (!v->ready)
 			v->ready_end = &v->ready;
 		c->is_ready = false;
-		ret = fill_from(c, chains, n);
-		if (ret)
+		ret = fill_from(c, chains, n, &all);
+		if (ret && !all)
 			vsock_make_ready(c); /* at the end: everybody has a turn */
 		if (ret)
 			return ret;
@@ -579,7 +595,7 @@ bool vsock_send_packets(struct vsock *v)
 {
 	struct vhost_vq *vq = &v->vqs[VSOCK_RX];
 	struct virtqueue_chain *chains = v->chains;
-	unsigned packets = 0, i;
+	unsigned packets = 0, batch = FIRST_BATCH, i;
 	int n = 0, ret = 1;
 
 	if (!vhost_vq_runnable(vq))
@@ -587,13 +603,15 @@ bool vsock_send_packets(struct vsock *v)
 	virtqueue_disable_kicks(&vq->ring);
 	while ((v->controls || v->ready) && packets < ROUND_PACKETS && ret > 0) {
 		virtqueue_pool_reset(&v->pool);
-		n = virtqueue_fetch(&vq->ring, chains, BATCH, &v->pool);
-		if (n == 0 && virtqueue_enable_kicks(&vq->ring) == 1) {
+		n = virtqueue_fetch(&vq->ring, chains, batch, &v->pool);
+		if (n == 0 && !v->dev.polling && virtqueue_enable_kicks(&vq->ring) == 1) {
 			virtqueue_disable_kicks(&vq->ring);
 			continue;
 		}
 		if (n <= 0)
 			break;
+		/* Few for what may be small, and more for what turns out to be a lot. */
+		batch = BATCH;
 		for (i = 0; i < (unsigned)n; i += (unsigned)ret) {
 			ret = fill(v, &chains[i], (unsigned)n - i);
 			if (ret <= 0)

@@ -6,7 +6,9 @@
  * watches, in an epoll set, edge-triggered.  So an eventfd need not be read: a kick is an
  * edge, and its count stays for the client to see, as with the kernel.  While there is work a
  * worker doesn't wait, and when there is none any more it goes on looking for as long as
- * the client's busyloop timeout says.
+ * the client's busyloop timeout says, or for the device's own window: that is as long as it takes
+ * to be worth it, the way KVM polls before it halts.  Whoever wakes a thread that sleeps on
+ * another processor waits some 20 us; so does, with a device in the middle, each of two hops.
  *
  * vhost_queue() sets a flag of the ring and one of its worker, and wakes the worker only if it
  * sleeps.  A ring that moves to another worker is queued there, so that it doesn't matter
@@ -27,7 +29,8 @@
 #include "core/user.h"
 #include "vhost/vhost.h"
 
-#define EVENTS 64
+#define EVENTS       64
+#define WINDOW_FIRST 10u /* us */
 
 struct vhost_worker {
 	struct vhost_dev *dev;
@@ -35,6 +38,7 @@ struct vhost_worker {
 	bool running;      /* there is a thread */
 	unsigned attached; /* rings */
 	pthread_t thread;
+	uint32_t window; /* us; how long it looks on, beside what clients want (ops->poll_us) */
 	int epoll, wake; /* private descriptors */
 	_Atomic bool ending;
 	_Atomic bool sleeping; /* or about to */
@@ -139,7 +143,7 @@ static void round_of_rings(struct vhost_worker *w, const struct epoll_event *eve
 }
 
 static void round_of_device(struct vhost_worker *w, const struct epoll_event *events, long n,
-			    struct round *round)
+			    bool polling, struct round *round)
 {
 	struct vhost_dev *dev = w->dev;
 	unsigned before = 0, after = 0;
@@ -147,6 +151,7 @@ static void round_of_device(struct vhost_worker *w, const struct epoll_event *ev
 	give_way(dev);
 	pthread_rwlock_wrlock(&dev->running);
 	atomic_store(&w->scan, false);
+	dev->polling = polling;
 	for (unsigned i = 0; i < dev->n_vqs; i++)
 		before += position(&dev->vqs[i]);
 	for (long i = 0; i < n; i++) {
@@ -170,48 +175,69 @@ static void round_of_device(struct vhost_worker *w, const struct epoll_event *ev
 	pthread_rwlock_unlock(&dev->running);
 }
 
-/* Milliseconds to wait after this round. */
-static int patience(struct vhost_worker *w, const struct round *round, uint64_t *idle_from)
+/*
+ * Something came `idle` us after the last thing, and the worker slept.  If it had looked on a
+ * little longer, it would have been there at once; if not, that would have been for nothing.
+ */
+static void adapt(struct vhost_worker *w, uint64_t idle)
+{
+	uint32_t max = w->dev->ops->poll_us;
+
+	if (idle > max)
+		w->window = w->window > WINDOW_FIRST ? w->window / 2 : 0;
+	else if (w->window)
+		w->window = w->window < max / 2 ? w->window * 2 : max;
+	else
+		w->window = max < WINDOW_FIRST ? max : WINDOW_FIRST;
+}
+
+/* Milliseconds to sleep if nothing happens, -1: no limit. */
+static int sleep_limit(struct vhost_worker *w)
 {
 	struct vhost_dev *dev = w->dev;
 
-	if (round->more)
-		return 0;
-	if (round->busyloop) {
-		if (!*idle_from)
-			*idle_from = now_us();
-		if (now_us() - *idle_from < round->busyloop)
-			return 0;
-	}
 	return dev->ops->timeout && w == dev->workers[0] ? dev->ops->timeout(dev) : -1;
 }
 
 static void *run(void *arg)
 {
 	struct vhost_worker *w = arg;
+	struct vhost_dev *dev = w->dev;
 	struct epoll_event events[EVENTS];
-	uint64_t idle_from = 0;
+	uint64_t busy_at = 0, now; /* when there was work */
+	bool polling, idle = false;
+	uint32_t window = 0;
 	int timeout = 0;
 	long n;
 
 	while (!atomic_load(&w->ending)) {
 		struct round round = {0};
+		bool sleeps;
 
 		/* Whoever is to give the work that is looked for may need this processor. */
-		if (idle_from && !timeout)
+		if (idle && !timeout)
 			sched_yield();
 		atomic_store(&w->sleeping, timeout != 0);
 		if (timeout && atomic_load(&w->scan))
 			timeout = 0;
+		sleeps = timeout != 0;
 		n = host_syscall(SYS_epoll_pwait, w->epoll, events, EVENTS, timeout, NULL, 8);
 		atomic_store(&w->sleeping, false);
-		if (w->dev->ops->work)
-			round_of_device(w, events, n, &round);
+		now = now_us();
+		if (sleeps && n > 0)
+			adapt(w, now - busy_at);
+		/* The round before sleep is one that doesn't poll: the rings ask for kicks in it.
+		 */
+		polling = n > 0 ? window : now - busy_at < window;
+		if (dev->ops->work)
+			round_of_device(w, events, n, polling, &round);
 		else
-			round_of_rings(w, events, n, idle_from != 0, &round);
-		if (round.more || round.progress || n > 0)
-			idle_from = 0;
-		timeout = patience(w, &round, &idle_from);
+			round_of_rings(w, events, n, idle, &round);
+		idle = !round.more && !round.progress && n <= 0;
+		if (!idle)
+			busy_at = now;
+		window = round.busyloop > w->window ? round.busyloop : w->window;
+		timeout = round.more || polling ? 0 : sleep_limit(w);
 	}
 	return NULL;
 }
@@ -321,6 +347,13 @@ static int watch(struct vhost_worker *w, int fd, struct vhost_source *source, ui
 	struct epoll_event event = {.events = events | EPOLLET, .data.ptr = source};
 
 	return (int)host_syscall(SYS_epoll_ctl, w->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int vhost_watch_change(struct vhost_dev *dev, int fd, struct vhost_source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events | EPOLLET, .data.ptr = source};
+
+	return (int)host_syscall(SYS_epoll_ctl, dev->workers[0]->epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
 static void unwatch(struct vhost_worker *w, int fd)
