@@ -47,6 +47,28 @@ double median(double *values, unsigned n)
 	return values[n / 2];
 }
 
+unsigned choose_cpus(cpu_set_t cpus[2])
+{
+	unsigned n = 0;
+	cpu_set_t all;
+
+	need(sched_getaffinity(0, sizeof(all), &all) == 0, "sched_getaffinity");
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++) {
+		if (!CPU_ISSET(cpu, &all))
+			continue;
+		CPU_ZERO(&cpus[n]);
+		CPU_SET(cpu, &cpus[n++]);
+	}
+	if (n == 1)
+		cpus[1] = cpus[0];
+	return n;
+}
+
+void run_on(const cpu_set_t *cpu)
+{
+	need(sched_setaffinity(0, sizeof(*cpu), cpu) == 0, "sched_setaffinity");
+}
+
 void *memory_get(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -122,6 +144,11 @@ void driver_ring_publish(struct driver_ring *r, uint16_t before)
 unsigned driver_ring_used(const struct driver_ring *r)
 {
 	return (uint16_t)(__atomic_load_n(&r->vring.used->idx, __ATOMIC_ACQUIRE) - r->seen);
+}
+
+void driver_ring_no_calls(struct driver_ring *r)
+{
+	__atomic_store_n(&vring_used_event(&r->vring), (uint16_t)(r->seen - 1), __ATOMIC_RELAXED);
 }
 
 void driver_ring_wait(struct driver_ring *r, unsigned n)

@@ -8,6 +8,7 @@
 
 #include <linux/vhost.h>
 #include <linux/virtio_ring.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +25,10 @@ struct driver_ring {
 void need(bool ok, const char *what);
 double now_ns(void);
 double median(double *values, unsigned n); /* sorts them */
+/* Up to two processors that this process may use; how many there are.  If it is one, it is both. */
+unsigned choose_cpus(cpu_set_t cpus[2]);
+/* This thread does, from now on.  A worker is where its owner is when it starts. */
+void run_on(const cpu_set_t *cpu);
 /* Memory that has been touched. */
 void *memory_get(size_t size);
 
@@ -39,6 +44,8 @@ void driver_ring_add(struct driver_ring *r, unsigned slot, const void *memory, s
 void driver_ring_publish(struct driver_ring *r, uint16_t before);
 /* How many chains are used that have not been looked at. */
 unsigned driver_ring_used(const struct driver_ring *r);
+/* The device need not call, until the next wait. */
+void driver_ring_no_calls(struct driver_ring *r);
 /* Sleeps until at least `n` are. */
 void driver_ring_wait(struct driver_ring *r, unsigned n);
 

@@ -20,7 +20,6 @@
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +44,7 @@ static char name[IFNAMSIZ];
 static size_t size; /* of a packet, without a header */
 static char *buffers, packet[HEADER + ROOM];
 static struct driver_ring rings[2];
-static cpu_set_t driver_cpu, worker_cpu;
+static cpu_set_t cpus[2]; /* the driver's, the worker's */
 
 /* ---- the tap ---- */
 
@@ -158,22 +157,17 @@ static char *buffer(unsigned ring, unsigned slot)
 	return buffers + (size_t)(ring * NUM + slot) * ROOM;
 }
 
-static void run_on(const cpu_set_t *cpu)
-{
-	need(sched_setaffinity(0, sizeof(*cpu), cpu) == 0, "sched_setaffinity");
-}
-
 static double by_write(void)
 {
 	double start;
 
-	run_on(&worker_cpu);
+	run_on(&cpus[1]);
 	start = now_ns();
 	for (unsigned i = 0; i < PACKETS; i++)
 		need(write(tap, buffer(TX, i % NUM), HEADER + size) == (ssize_t)(HEADER + size),
 		     "write");
 	start = (now_ns() - start) / PACKETS;
-	run_on(&driver_cpu);
+	run_on(&cpus[0]);
 	return start;
 }
 
@@ -182,12 +176,12 @@ static double by_read(void)
 	double start;
 
 	put_packets();
-	run_on(&worker_cpu);
+	run_on(&cpus[1]);
 	start = now_ns();
 	for (unsigned i = 0; i < PACKETS; i++)
 		need(read(tap, buffer(RX, i % NUM), ROOM) == (ssize_t)(HEADER + size), "read");
 	start = (now_ns() - start) / PACKETS;
-	run_on(&driver_cpu);
+	run_on(&cpus[0]);
 	return start;
 }
 
@@ -302,27 +296,11 @@ static double by_loop(void)
 
 /* ---- */
 
-static void choose_cpus(void)
-{
-	cpu_set_t all;
-	int cpu = 0;
-
-	need(sched_getaffinity(0, sizeof(all), &all) == 0, "sched_getaffinity");
-	while (!CPU_ISSET(cpu, &all))
-		cpu++;
-	CPU_SET(cpu, &driver_cpu);
-	if (CPU_COUNT(&all) > 1)
-		for (cpu++; !CPU_ISSET(cpu, &all);)
-			cpu++;
-	CPU_SET(cpu, &worker_cpu);
-}
-
-/* The worker is where its owner is when it starts. */
 static void open_vhost(void)
 {
-	run_on(&worker_cpu);
+	run_on(&cpus[1]);
 	vhost = driver_open("/dev/vhost-net", UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF);
-	run_on(&driver_cpu);
+	run_on(&cpus[0]);
 	for (unsigned i = 0; i < 2; i++)
 		driver_ring_init(&rings[i], vhost, i, NUM);
 	set_backend(TX, tap);
@@ -385,8 +363,8 @@ int main(int argc, char **argv)
 	memset(ether->ether_dhost, 0x06, ETH_ALEN);
 	memset(ether->ether_shost, 0x02, ETH_ALEN);
 	ether->ether_type = htons(0x88b5); /* local experiments */
-	choose_cpus();
-	run_on(&driver_cpu);
+	choose_cpus(cpus);
+	run_on(&cpus[0]);
 	buffers = memory_get((size_t)2 * NUM * ROOM);
 	for (unsigned i = 0; i < NUM; i++)
 		memcpy(buffer(TX, i), packet, HEADER + size);
