@@ -52,6 +52,9 @@ static long transfer(int fd, const struct backend_request *r, bool nowait)
 	unsigned n = r->n_iov < VECTORS_MAX ? r->n_iov : VECTORS_MAX;
 	int flags = nowait ? RWF_NOWAIT : 0;
 
+	/* There is no array for the kernel to take over: some 100 ns of 1200. */
+	if (r->op == BACKEND_READ && n == 1 && !flags)
+		return host_syscall(SYS_pread64, fd, r->iov->iov_base, r->iov->iov_len, r->offset);
 	if (r->op == BACKEND_READ)
 		return host_syscall(SYS_preadv2, fd, r->iov, n, r->offset, 0, flags);
 	if (r->durable)
