@@ -150,6 +150,7 @@ struct vhost_dev {
 	uint8_t fork_owner; /* without it there are no workers beside the first */
 	struct vhost_vq *vqs;
 	unsigned n_vqs;
+	_Atomic unsigned n_polled; /* rings with a busyloop timeout */
 	uint64_t features[VHOST_FEATURE_WORDS];
 	_Atomic uint64_t backend_features;
 	struct vhost_iotlb *memory; /* by guest physical address; NULL: none set */
@@ -311,10 +312,10 @@ VHOST_DECODER(vhost_decode_vring_worker);
 void vhost_trace_message(struct trace_line *t, const void *data, size_t size);
 
 /* Not by IOCTL_ROW(), which would be given the command's number in place of its name. */
-#define VHOST_ROW(command, handler_, decode_)                                    \
-	{                                                                        \
-		.cmd = (command), .name = #command, .rule = IOCTL_USER,          \
-		.handler = (handler_), .decode = (decode_)                       \
+#define VHOST_ROW(command, handler_, decode_)                                                  \
+	{                                                                                      \
+		.cmd = (command), .name = #command, .rule = IOCTL_USER, .handler = (handler_), \
+		.decode = (decode_)                                                            \
 	}
 
 #define VHOST_COMMON_ROWS                                                                       \

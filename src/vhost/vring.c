@@ -201,6 +201,17 @@ void vhost_vq_renew(struct vhost_vq *vq)
 	vq->ring.used_flags = old.used_flags;
 }
 
+/* Under the ring's locks. */
+static void store_busyloop(struct vhost_vq *vq, uint32_t us)
+{
+	uint32_t before = atomic_exchange(&vq->busyloop, us);
+
+	if (us && !before)
+		atomic_fetch_add(&vq->dev->n_polled, 1);
+	if (!us && before)
+		atomic_fetch_sub(&vq->dev->n_polled, 1);
+}
+
 void vhost_vq_reset(struct vhost_vq *vq)
 {
 	vhost_vq_stop(vq);
@@ -215,7 +226,7 @@ void vhost_vq_reset(struct vhost_vq *vq)
 	vq->log_base = 0;
 	vq->base = 0;
 	vq->prefetched = false;
-	atomic_store(&vq->busyloop, 0);
+	store_busyloop(vq, 0);
 	atomic_store(&vq->queued, false);
 	atomic_store(&vq->kicked, false);
 }
@@ -389,7 +400,7 @@ static long set_busyloop(struct vhost_vq *vq, unsigned long arg)
 
 	if (copy_from_user(&s, (const void *)arg, sizeof(s)))
 		return -EFAULT;
-	atomic_store(&vq->busyloop, s.num);
+	store_busyloop(vq, s.num);
 	return 0;
 }
 

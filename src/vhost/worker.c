@@ -129,6 +129,9 @@ static void round_of_rings(struct vhost_worker *w, const struct epoll_event *eve
 		work_ring(w, (struct vhost_vq *)source, round);
 	}
 	polling |= atomic_exchange(&w->scan, false);
+	/* Devices with many rings use few of them: what was kicked is often all there is. */
+	if (!polling && !atomic_load(&dev->n_polled))
+		return;
 	for (unsigned i = 0; i < dev->n_vqs; i++) {
 		struct vhost_vq *vq = &dev->vqs[i];
 		uint32_t busyloop = atomic_load(&vq->busyloop);
