@@ -87,6 +87,7 @@ struct vhost_scsi {
 	_Atomic bool paused; /* no requests are taken; somebody may wait on `idle` */
 	/* Requests in flight. */
 	_Atomic unsigned in_flight;
+	_Atomic unsigned finishing; /* threads that put one into its ring's list */
 	pthread_mutex_t idle_lock;
 	pthread_cond_t idle;
 	/* Events. */

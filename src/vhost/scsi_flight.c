@@ -11,6 +11,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,15 +227,19 @@ static void done(struct scsi_command *c)
 {
 	struct vhost_scsi_request *r = (struct vhost_scsi_request *)c;
 	struct vhost_vq *vq = r->vq;
-	struct vhost_scsi_queue *q = queue_of(r->scsi, vq);
+	struct vhost_scsi *v = r->scsi;
+	struct vhost_scsi_queue *q = queue_of(v, vq);
 	struct vhost_scsi_request *before = atomic_load(&q->done);
 
+	/* The device stays until this thread has queued the ring. */
+	atomic_fetch_add(&v->finishing, 1);
 	do {
 		r->next = before;
 	} while (!atomic_compare_exchange_weak(&q->done, &before, r));
 	/* From here on r may be gone.  Who finds the list empty queues the ring. */
 	if (!before)
 		vhost_queue(vq);
+	atomic_fetch_sub(&v->finishing, 1);
 }
 
 void vhost_scsi_request_start(struct vhost_scsi_request *r, int (*submit)(struct scsi_command *c))
@@ -268,6 +273,8 @@ void vhost_scsi_wait_idle(struct vhost_scsi *v)
 	while (atomic_load(&v->in_flight))
 		pthread_cond_wait(&v->idle, &v->idle_lock);
 	pthread_mutex_unlock(&v->idle_lock);
+	while (atomic_load(&v->finishing))
+		sched_yield();
 }
 
 void vhost_scsi_queues_free(struct vhost_scsi *v)
