@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Packets: DPDK's testpmd on standin's virtio-net, against DPDK's own vhost-user pair on the
-# same machine.   bench/pvp.sh [BUILD_DIRECTORY]
+# Packets: DPDK's testpmd on standin's virtio-net and on its vDPA device, against DPDK's own
+# vhost-user pair on the same machine.   bench/pvp.sh [BUILD_DIRECTORY]
 #
 # Both have two processors: one for testpmd's virtio driver, one for the other side, which is
 # another testpmd's net_vhost, or standin's thread.  What is counted is packets of the receiver:
@@ -94,17 +94,25 @@ vfio() {
     begin ours '0@0,1@1' "$(forward "$mode")" "$size" -a 0000:01:00.0 && ours "$mode"
 }
 
-declare -A title=([vfio]='virtio-net by VFIO')
+vdpa() {
+    local mode=$1 size=$2 options=,queues=1,queue_size=256 under
+    [ "$3" != packed ] || options+=,packed_vq=1
+    under=("$standin" run --vdpa "net,net=$(link "$mode" "$size")" --)
+    begin ours '0@0,1@1' "$(forward "$mode")" "$size" --no-pci \
+        --vdev "net_virtio_user0,path=/dev/vhost-vdpa-0$options" && ours "$mode"
+}
+
+declare -A title=([vfio]='virtio-net by VFIO' [vdpa]='vdpa net by virtio_user')
 compare() {
     local mode=$1 size=$2 ring=$3 side theirs figure
     rm -f ./*.figures
     for ((i = 0; i < repeat; i++)); do
-        for side in pair vfio; do
+        for side in pair vfio vdpa; do
             $side "$mode" "$size" "$ring" >> $side.figures || { tail -n 3 ./*.out; exit 1; }
         done
     done
     theirs=$(median < pair.figures)
-    for side in vfio; do
+    for side in vfio vdpa; do
         figure=$(median < $side.figures)
         row "${title[$side]}, $mode, $ring, $size B, Mpps" "$figure" "$theirs" \
             "$(ratio "$figure" "$theirs")" 'at least 1.0'
