@@ -10,12 +10,24 @@
 #include "core/device.h"
 #include "core/fault.h"
 #include "core/ioctl.h"
+#include "vdpa/vdpa.h"
+
+static void print_keys(const struct standin_key *key)
+{
+	for (; key && key->name; key++)
+		printf("  %-12s %s\n", key->name, key->help ? key->help : "");
+}
 
 static void print_model(const struct standin_model *model, void *arg)
 {
 	printf("%s: %s\n", model->name, model->longname ? model->longname : model->name);
-	for (const struct standin_key *key = model->keys; key && key->name; key++)
-		printf("  %-12s %s\n", key->name, key->help ? key->help : "");
+	print_keys(model->keys);
+}
+
+static void print_vdpa(const struct vdpa_model *model, void *arg)
+{
+	printf("vdpa %s: %s\n", model->name, model->longname);
+	print_keys(model->keys);
 }
 
 static void list_devices(void)
@@ -27,6 +39,7 @@ static void list_devices(void)
 	       "  %-12s on or off (on): whether BARs can be mapped; off for clients that give "
 	       "them to KVM\n",
 	       "addr", "mmap");
+	vdpa_model_each(print_vdpa, NULL);
 }
 
 static const char *rule_name(enum ioctl_rule rule)
@@ -118,7 +131,7 @@ int command_list(int argc, char **argv)
 		return usage_error("list", "unexpected argument '%s'", argv[optind]);
 	all = !devices && !ioctls && !faults;
 	if (all)
-		printf("Devices (--device MODEL,key=value,...)\n\n");
+		printf("Devices (--device MODEL,key=value,... and --vdpa MODEL,key=value,...)\n\n");
 	if (devices || all)
 		list_devices();
 	if (all)

@@ -22,6 +22,8 @@ static void print_devices(const char *text)
 			pci_address_format(&c.devices[i].address, address);
 			printf("%s%s@%s", separator, c.devices[i].model, address);
 		}
+		for (size_t i = 0; i < c.n_vdpas; i++, separator = " ")
+			printf("%svdpa-%s@%zu", separator, c.vdpas[i].model, i);
 		for (size_t i = 0; i < c.n_vhost_scsi; i++, separator = " ")
 			printf("%svhost-scsi@%s", separator, c.vhost_scsi[i].wwpn);
 	}

@@ -43,8 +43,18 @@ struct blk {
 	unsigned under_way; /* in the backend */
 };
 
-static const char *const keys[] = {"file",   "size",      "readonly", "direct", "aio",
-				   "serial", "blocksize", "queues",   "packed", NULL};
+static const struct standin_key keys[] = {
+	{"file", "file or block device with the content (default: in memory)"},
+	{"size", "bytes of a drive in memory"},
+	{"readonly", "on or off (off)"},
+	{"direct", "on or off (off): O_DIRECT"},
+	{"aio", "uring, threads or auto (auto)"},
+	{"serial", "up to 20 characters"},
+	{"blocksize", "bytes of a block, 512 to 4096 (512)"},
+	{"queues", "queues, 1 to 64 (default 1)"},
+	{"packed", "on or off (on): packed rings are offered"},
+	{0},
+};
 
 /* ---- requests ---- */
 

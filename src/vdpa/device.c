@@ -28,6 +28,12 @@
 static const struct vdpa_model *const models[] = {&vdpa_net_sim, &vdpa_blk_sim, &vdpa_net,
 						  &vdpa_blk, NULL};
 
+void vdpa_model_each(void (*each)(const struct vdpa_model *model, void *arg), void *arg)
+{
+	for (const struct vdpa_model *const *model = models; *model; model++)
+		each(*model, arg);
+}
+
 /* ---- configuration ---- */
 
 int vdpa_error(struct vdpa *v, int error, const char *format, ...)
@@ -77,11 +83,11 @@ static int check_keys(struct vdpa *v)
 	const struct config_keys *keys = &v->config_keys->keys;
 
 	for (size_t i = 0; i < keys->n; i++) {
-		const char *const *known = v->model->keys;
+		const struct standin_key *known = v->model->keys;
 
-		while (*known && strcmp(*known, keys->key[i].name) != 0)
+		while (known && known->name && strcmp(known->name, keys->key[i].name) != 0)
 			known++;
-		if (!*known)
+		if (!known || !known->name)
 			return vdpa_error(v, -EINVAL, "no key is named '%s'", keys->key[i].name);
 	}
 	return 0;

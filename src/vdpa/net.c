@@ -257,7 +257,14 @@ static bool rest(struct vdpa *v)
 	return more;
 }
 
-static const char *const keys[] = {"net", "mac", "mtu", "queues", "packed", NULL};
+static const struct standin_key keys[] = {
+	{"net", "loopback (default), hub=PATH, socket=PATH, pcap=FILE, null or flood=BYTES"},
+	{"mac", "Ethernet address (default: 52:54:00:76:64:NUMBER)"},
+	{"mtu", "bytes of a packet (default 1500)"},
+	{"queues", "queue pairs, 1 to 64 (default 1)"},
+	{"packed", "on or off (on): packed rings are offered"},
+	{0},
+};
 
 const struct vdpa_model vdpa_net = {
 	.name = "net",

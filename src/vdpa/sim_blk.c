@@ -197,12 +197,9 @@ static bool rest(struct vdpa *v)
 	return vdpa_queue_rest(v, 0);
 }
 
-static const char *const keys[] = {NULL};
-
 const struct vdpa_model vdpa_blk_sim = {
 	.name = "blk-sim",
 	.longname = "the kernel's vdpa_sim_blk, 128 MiB of memory",
-	.keys = keys,
 	.device_id = 2,
 	.state_size = sizeof(struct sim_blk),
 	.create = create,

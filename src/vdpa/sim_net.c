@@ -173,7 +173,11 @@ static bool rest(struct vdpa *v)
 	return (vdpa_has(v, VIRTIO_NET_F_CTRL_VQ) && vdpa_queue_rest(v, CONTROL)) || more;
 }
 
-static const char *const keys[] = {"mac", "mtu", NULL};
+static const struct standin_key keys[] = {
+	{"mac", "Ethernet address (default 00:00:00:00:00:00)"},
+	{"mtu", "bytes of a packet (default 1500)"},
+	{0},
+};
 
 const struct vdpa_model vdpa_net_sim = {
 	.name = "net-sim",

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "core/config.h"
+#include "standin/device.h"
 #include "vhost/iotlb.h"
 #include "vhost/vhost.h"
 #include "virtqueue/virtqueue.h"
@@ -74,9 +75,9 @@ struct vdpa_queue {
 struct vdpa_model {
 	const char *name; /* "net", of --vdpa net,... */
 	const char *longname;
-	const char *const *keys; /* that it takes, ends with NULL */
-	uint32_t device_id;      /* VIRTIO_ID_* */
-	size_t state_size;       /* of v->state, zeroed */
+	const struct standin_key *keys; /* that it takes; ends with a NULL name, may be NULL */
+	uint32_t device_id;             /* VIRTIO_ID_* */
+	size_t state_size;              /* of v->state, zeroed */
 	/*
 	 * Reads the keys: fills in what is marked so in struct vdpa.  Opens nothing but what
 	 * the answers of ioctls depend on.  0, or -errno after vdpa_error().
@@ -161,6 +162,7 @@ static inline bool vdpa_has(const struct vdpa *v, unsigned bit)
 
 /* ---- device.c ---- */
 
+void vdpa_model_each(void (*each)(const struct vdpa_model *model, void *arg), void *arg);
 /* What one `vdpa` directive asks for.  0, or -errno with one line in `error`. */
 int vdpa_create(const struct vdpa_config *config, unsigned number, struct vdpa **ret_vdpa,
 		char error[CONFIG_ERROR_MAX]);

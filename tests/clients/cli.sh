@@ -82,6 +82,16 @@ refused "address taken twice" "0000:01:00.0 is taken twice" --device nvme,addr=0
 refused "missing file" "No such file" --device nvme,file=/no/such/file
 refused "empty file" "size\|empty" --device "nvme,file=$work/empty.img"
 refused "file that is a directory" "directory" --device "nvme,file=$work/locked.d"
+refused "unknown vDPA device" "vdpa: no device is named 'nosuch'" --vdpa nosuch
+refused "unknown key of a vDPA device" "vdpa net: no key is named 'colour'" --vdpa net,colour=red
+refused "key of another vDPA device" "vdpa blk-sim: no key is named 'file'" --vdpa blk-sim,file=a.img
+refused "vDPA: no key=value" "vdpa net: 'whatever' is not key=value" --vdpa net,whatever
+refused "vDPA: a key twice" "vdpa net: key 'mtu' is given twice" --vdpa net,mtu=1400,mtu=1500
+refused "vDPA: too many queues" "queues: 65 is not in 1..64" --vdpa net,queues=65
+refused "vDPA: unknown link" "no such network: nowhere" --vdpa net,net=nowhere
+refused "vDPA: bad address" "mac" --vdpa net,mac=1:2
+refused "vDPA: missing file" "No such file" --vdpa blk,file=/no/such/file
+refused "vDPA: bad block size" "blocksize" --vdpa blk,blocksize=1000
 refused "size 0" "size" --device nvme,size=0
 refused "size that is no number" "size" --device nvme,size=big
 refused "unknown option" "unknown option '--nosuch'" --nosuch
@@ -129,6 +139,7 @@ for command in run list doctor; do
     check "$command --help" prints "^Usage: standin $command" $command --help
 done
 check "list --devices names nvme and its keys" prints '^nvme:' list --devices
+check "list --devices names the vDPA devices" prints '^vdpa net:' list --devices
 check "list --ioctls names VFIO's" prints 'VFIO_IOMMU_MAP_DMA' list --ioctls
 check "list --faults names ioctls" prints '^  VFIO_IOMMU_MAP_DMA' list --faults
 check "list --faults names the backends' points" prints '^  backend' list --faults
@@ -137,7 +148,7 @@ check "list --faults names the backends' points" prints '^  backend' list --faul
 documented() {
     local page=$sources/man/standin-devices.7 key
     as_user "$standin" list --devices > out || return 1
-    for key in $(awk '/^  / {print $1}' out) $(sed -n 's/^\([a-z-]*\):.*/\1/p' out); do
+    for key in $(awk '/^  / {print $1}' out) $(sed -En 's/^(vdpa )?([a-z-]*):.*/\2/p' out); do
         grep -Eq "^\.(BI|BR|SS) $key(=|\$)" "$page" || { echo "$key is not in $page"; return 1; }
     done
 }
