@@ -262,6 +262,7 @@ int main(void)
 	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (memory == MAP_FAILED)
 		return 1;
+	guarded_wide = __builtin_cpu_supports("avx2") != 0;
 	user_set_guarded_copy(guarded_copy);
 	user_set_guarded_copies(guarded_copies);
 	report("split_direct", false, false, 1);

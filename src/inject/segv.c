@@ -32,6 +32,7 @@ int segv_setup(void)
 		result = stack_setup();
 	if (result < 0)
 		return result;
+	guarded_wide = __builtin_cpu_supports("avx2") != 0;
 	user_set_guarded_copy(guarded_copy);
 	user_set_guarded_copies(guarded_copies);
 	user_set_guarded_touch(guarded_touch);

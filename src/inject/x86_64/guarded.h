@@ -4,6 +4,7 @@
 #define STANDIN_INJECT_X86_64_GUARDED_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct user_copy;
 
@@ -15,6 +16,8 @@ extern const char guarded_copy_fixup[];
 /* How many copies were done before one faulted; all: `n`. */
 unsigned guarded_copies(const struct user_copy *copies, unsigned n);
 extern const char guarded_copies_fixup[];
+/* Whether the processor has AVX2, which long copies use: set before the first. */
+extern uint8_t guarded_wide;
 /* What the kernel is given as SA_RESTORER. */
 extern const char signal_restorer[];
 

@@ -9,6 +9,15 @@
  * the indexes of rings shared with another thread need.  Nothing here touches the stack.
  */
 #define LONG 2048 /* above it rep movsb is faster */
+#define WIDE 160  /* from it on AVX2 is used, where guarded_wide says that there is one */
+
+	.section .bss
+	.globl	guarded_wide
+	.hidden	guarded_wide
+	.type	guarded_wide, @object
+	.size	guarded_wide, 1
+guarded_wide:
+	.zero	1
 
 	.text
 	.globl	guarded_copy
@@ -25,9 +34,9 @@ guarded_copy:
 	movups	%xmm1, -16(%rdi,%rdx)
 	xorl	%eax, %eax
 	ret
-5:	cmpq	$LONG, %rdx
-	ja	3f
-	leaq	-32(%rdx), %rcx
+5:	cmpq	$WIDE, %rdx
+	jae	7f
+8:	leaq	-32(%rdx), %rcx
 6:	movups	(%rsi), %xmm0
 	movups	16(%rsi), %xmm1
 	movups	%xmm0, (%rdi)
@@ -62,6 +71,26 @@ guarded_copy:
 	rep movsb
 	xorl	%eax, %eax
 	ret
+7:	cmpq	$LONG, %rdx
+	ja	3b
+	cmpb	$0, guarded_wide(%rip)
+	je	8b
+	leaq	-64(%rdx), %rcx
+9:	vmovdqu	(%rsi), %ymm0
+	vmovdqu	32(%rsi), %ymm1
+	vmovdqu	%ymm0, (%rdi)
+	vmovdqu	%ymm1, 32(%rdi)
+	addq	$64, %rsi
+	addq	$64, %rdi
+	subq	$64, %rcx
+	ja	9b
+	vmovdqu	(%rsi,%rcx), %ymm0
+	vmovdqu	32(%rsi,%rcx), %ymm1
+	vmovdqu	%ymm0, (%rdi,%rcx)
+	vmovdqu	%ymm1, 32(%rdi,%rcx)
+	vzeroupper
+	xorl	%eax, %eax
+	ret
 4:	cmpq	$2, %rdx
 	jne	3b
 	movzwl	(%rsi), %eax
@@ -88,7 +117,10 @@ guarded_touch:
 	.globl	guarded_copy_fixup
 	.hidden	guarded_copy_fixup
 guarded_copy_fixup:
-	movq	%rdx, %rax
+	cmpb	$0, guarded_wide(%rip)
+	je	1f
+	vzeroupper
+1:	movq	%rdx, %rax
 	ret
 	.size	guarded_copy, . - guarded_copy
 
@@ -138,9 +170,9 @@ guarded_copies:
 	movl	%r10d, (%rdi)
 	movl	%r11d, -4(%rdi,%rdx)
 	jmp	2b
-4:	cmpq	$LONG, %rdx
-	ja	6f
-	leaq	-32(%rdx), %rcx
+4:	cmpq	$WIDE, %rdx
+	jae	8f
+10:	leaq	-32(%rdx), %rcx
 5:	movups	(%rsi), %xmm0
 	movups	16(%rsi), %xmm1
 	movups	%xmm0, (%rdi)
@@ -154,13 +186,35 @@ guarded_copies:
 	movups	%xmm0, (%rdi,%rcx)
 	movups	%xmm1, 16(%rdi,%rcx)
 	jmp	2b
+8:	cmpq	$LONG, %rdx
+	ja	6f
+	cmpb	$0, guarded_wide(%rip)
+	je	10b
+	leaq	-64(%rdx), %rcx
+11:	vmovdqu	(%rsi), %ymm0
+	vmovdqu	32(%rsi), %ymm1
+	vmovdqu	%ymm0, (%rdi)
+	vmovdqu	%ymm1, 32(%rdi)
+	addq	$64, %rsi
+	addq	$64, %rdi
+	subq	$64, %rcx
+	ja	11b
+	vmovdqu	(%rsi,%rcx), %ymm0
+	vmovdqu	32(%rsi,%rcx), %ymm1
+	vmovdqu	%ymm0, (%rdi,%rcx)
+	vmovdqu	%ymm1, 32(%rdi,%rcx)
+	vzeroupper
+	jmp	2b
 6:	movq	%rdx, %rcx
 	rep movsb
 	jmp	2b
 	.globl	guarded_copies_fixup
 	.hidden	guarded_copies_fixup
 guarded_copies_fixup:
-	ret
+	cmpb	$0, guarded_wide(%rip)
+	je	1f
+	vzeroupper
+1:	ret
 	.size	guarded_copies, . - guarded_copies
 
 /* The signal trampoline, byte for byte what unwinders and debuggers look for. */
