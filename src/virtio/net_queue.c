@@ -73,6 +73,11 @@ net_offloads virtio_net_offloads(uint64_t features)
 	return offloads;
 }
 
+static unsigned at_once(unsigned left)
+{
+	return left < VIRTIO_NET_BATCH ? left : VIRTIO_NET_BATCH;
+}
+
 /* ---- from the driver ---- */
 
 /* Cuts `size` bytes off the front of the chain, into `to` if not NULL.  0 or -EFAULT. */
@@ -165,7 +170,7 @@ int virtio_net_transmit(struct virtio_net_queue *q, struct virtqueue *vq, unsign
 
 	q->full = false;
 	while (total < budget && !q->full) {
-		int n = transmit(q, vq, VIRTIO_NET_BATCH);
+		int n = transmit(q, vq, at_once(budget - total));
 
 		if (n <= 0)
 			return total ? (int)total : n;
@@ -299,7 +304,7 @@ int virtio_net_receive(struct virtio_net_queue *q, struct virtqueue *vq, unsigne
 	unsigned total = 0;
 
 	while (total < budget) {
-		int n = receive(q, vq, VIRTIO_NET_BATCH);
+		int n = receive(q, vq, at_once(budget - total));
 
 		if (n <= 0)
 			return total ? (int)total : n;

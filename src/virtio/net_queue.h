@@ -30,11 +30,7 @@
 #include "core/user.h"
 #include "virtqueue/virtqueue.h"
 
-/*
- * Packets at once.  Half a burst of the usual poll mode driver's: it has the first half to work
- * on while the device is at the second.
- */
-#define VIRTIO_NET_BATCH      16u
+#define VIRTIO_NET_BATCH      32u   /* packets at once, at most */
 #define VIRTIO_NET_PACKET_IOV 1024u /* pieces that a packet may have, indirect or not */
 #define VIRTIO_NET_MERGE_MAX  128u  /* receive buffers that a packet may take */
 
@@ -71,7 +67,7 @@ void virtio_net_queue_init(struct virtio_net_queue *q, struct net_port *port, un
 			   uint64_t features, const struct virtqueue_ops *ops);
 
 /*
- * Takes packets from the driver, at most about `budget` of them: how many, 0 if there is
+ * Takes packets from the driver, at most `budget` of them: how many, 0 if there is
  * none or the port is full (q->full: net_set_ready() tells when it no longer is), or an
  * error of virtqueue.h's.  The chains are used; nobody has been signalled.
  */
