@@ -23,11 +23,12 @@
 #define PAIRS_MAX 64u
 #define QUEUE_MAX 1024u
 #define LINK      "loopback"
+
 /*
- * Packets of a queue in a round.  Half a burst of the usual poll mode driver's: it has the first
+ * Packets sent in a round: half a burst of the usual poll mode driver's, so that it has the first
  * half to work on while the device is at the second.
  */
-#define BUDGET 16u
+#define TURN 16u
 
 struct pair {
 	struct virtio_net_queue queue;
@@ -216,13 +217,13 @@ static bool work_pair(struct vdpa *v, unsigned pair)
 
 	if (vdpa_queue_usable(v, TX(pair))) {
 		virtqueue_disable_kicks(&tx->ring);
-		sent = virtio_net_transmit(queue, &tx->ring, BUDGET);
+		sent = virtio_net_transmit(queue, &tx->ring, TURN);
 		if (sent > 0)
 			vdpa_queue_signal(tx);
 	}
 	if (vdpa_queue_usable(v, RX(pair))) {
 		virtqueue_disable_kicks(&rx->ring);
-		received = virtio_net_receive(queue, &rx->ring, BUDGET);
+		received = virtio_net_receive(queue, &rx->ring, VIRTIO_NET_BATCH);
 		if (received > 0)
 			vdpa_queue_signal(rx);
 	}
