@@ -371,6 +371,78 @@ check "an LD_PRELOAD that was set stays behind ours" keeps_preload
 nested() { [ "$(run -- "$standin" run -- sh -c 'echo $LD_PRELOAD' | grep -o libstandin-preload.so | wc -l)" = 1 ]; }
 check "standin inside standin" nested
 
+# ---- what acts on a running program ----
+
+# A program with a SCSI target port in use until its FIFO is written to: holds FIFO OPTION...
+port=naa.5001405000000001 held=0
+uses_port='import fcntl, os, struct, sys
+f = os.open("/dev/vhost-scsi", os.O_RDWR)
+fcntl.ioctl(f, 0xaf01)
+fcntl.ioctl(f, 0x4008af03, bytes(16))
+fcntl.ioctl(f, 0x40e8af40, struct.pack("i224sHH", 0, b"naa.5001405000000001", 0, 0))
+print(os.getpid(), flush=True)
+open(sys.argv[1]).read()'
+holds() {
+    local fifo=$1
+    shift
+    as_user mkfifo "$fifo" && as_user touch "$fifo.pid" || return 1
+    "${user[@]}" "$standin" run "$@" -- python3 -c "$uses_port" "$fifo" > "$fifo.pid" &
+    held=$!
+    for ((k = 0; k < 300; k++)); do [ -s "$fifo.pid" ] && return 0; sleep 0.1; done
+    return 1
+}
+scsi() { as_user "$standin" scsi "$@"; }
+says() { # STATUS TEXT COMMAND...: it exits with STATUS, and the text is among what it says
+    local want=$1 text=$2 got=0
+    shift 2
+    "$@" > said 2>&1 || got=$?
+    [ $got = "$want" ] && grep -qF -- "$text" said && return 0
+    echo "exit status $got: $*"
+    cat said
+    return 1
+}
+check "ps, while nothing runs" test "$(as_user "$standin" ps | wc -l)" = 1
+check "scsi list, while nothing runs" test -z "$(scsi list)"
+check "scsi add, while nothing runs" says 1 'no program is running' scsi add $port lun1.size=1M
+as_user truncate -s 1M late.img
+check "a program with a target port in use" holds one --vhost-scsi "wwpn=$port,lun0.size=1M"
+first=$held
+ps_shows() {
+    as_user "$standin" ps > said && cat said && grep -q "^ *$first  python3 " said &&
+        grep -q "vhost-scsi@$port" said
+}
+check "ps shows the run, its program and its devices" ps_shows
+check "scsi list" says 0 "$(cat one.pid) $port,tpgt=0 (in use)" scsi list
+check "and its unit" says 0 '  lun0.size=1M' scsi list
+check "scsi add" scsi add $port lun1=late.img,lun1.readonly=on,lun2.size=2M
+check "a relative path is that of the caller" says 0 "  lun1=$work/late.img,lun1.readonly=on" scsi list
+check "scsi add of a unit that is there" says 1 'LUN 2 is there already' scsi add $port lun2.size=1M
+check "scsi add of a file that is not there" says 1 'no-such.img' scsi add $port lun3=no-such.img
+check "scsi add at another port" says 1 'there is no target port' scsi add naa.5001405000000009 lun3.size=1M
+check "scsi add with an unknown key" says 1 "'colour'" scsi add $port lun3.size=1M,lun3.colour=red
+check "scsi add without a value" says 2 'is not lunN=FILE' scsi add $port lun3
+check "scsi remove" scsi remove $port lun1,lun2
+removed() { scsi list > said && cat said && ! grep -q 'lun[12]' said && grep -q 'lun0' said; }
+check "they are gone" removed
+check "scsi remove of a unit that is not there" says 1 'has no lun1' scsi remove $port lun1
+check "scsi remove with a value" says 2 'is not lunN' scsi remove $port lun0=x
+check "scsi without a word" says 2 'list, add or remove?' scsi
+check "a second program with that port" holds other --vhost-scsi "wwpn=$port,lun0.size=1M"
+second=$held
+check "scsi add does not know which is meant" says 1 'several programs have' scsi add $port lun4.size=1M
+check "scsi --pid, of the program" scsi --pid "$(cat other.pid)" add $port lun4.size=1M
+check "scsi --pid, of the run" scsi --pid $first add $port lun5.size=1M
+each_has_its_own() {
+    scsi --pid $first list > said && grep -q lun5 said && ! grep -q lun4 said || return 1
+    scsi --pid $second list > said && grep -q lun4 said && ! grep -q lun5 said
+}
+check "each has its own" each_has_its_own
+check "scsi --pid, of another process" says 1 'is no run' scsi --pid $$ list
+ends() { echo > "$1" && wait "$2"; }
+check "both end" eval 'ends one $first && ends other $second'
+check "nothing listens any more" test -z "$(scsi list)"
+check "nothing is left behind by them" none_left
+
 # ---- a terminal with job control ----
 
 on_terminal() {
