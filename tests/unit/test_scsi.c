@@ -386,6 +386,61 @@ static void test_luns(void **state)
 	assert_int_equal(rig_sense(&rig), 0x052500);
 }
 
+/*
+ * What Windows documents that its storage stack asks of a disk, with the sizes that it asks
+ * with: REPORT LUNS grows its list by what it is told; vital product data names the unit by
+ * serial number and NAA, and says of UNMAP, of rotation, of provisioning; the caching page and all
+ * pages tell of the write cache and of write protection.
+ */
+static void test_what_windows_asks(void **state)
+{
+	static const uint8_t pages[] = {0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2};
+	struct scsi_unit_config unit = {.backend = {.size = 1 << 20, .read_only = true},
+					.serial = "abc"};
+	char error[SCSI_ERROR_MAX];
+
+	/* LUNs in ascending order, and how many there are also where they do not fit. */
+	for (unsigned i = 3; i; i--) {
+		unit.lun = 3 * i - 2;
+		assert_int_equal(scsi_unit_add(rig.target, &unit, error), 0);
+	}
+	rig.in_size = 16;
+	expect_good(&rig, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0);
+	assert_int_equal(be32(rig.in), 4 * 8);
+	assert_int_equal(be32(rig.in + 8), 0);
+	rig.in_size = 40;
+	expect_good(&rig, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 0, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(be32(rig.in + 8 + 8 * i), (i ? 3 * i - 2 : 0) << 16);
+		assert_int_equal(be32(rig.in + 12 + 8 * i), 0);
+	}
+	/* The pages are there, and in the list. */
+	rig.in_size = 255;
+	expect_good(&rig, 0x12, 1, 0, 0, 255, 0);
+	for (size_t i = 0; i < sizeof(pages); i++)
+		assert_non_null(memchr(rig.in + 4, pages[i], rig.in[3]));
+	rig.in_size = 255;
+	assert_int_equal(rig_execute_on(&rig, rig.nexus, 7, CDB(0x12, 1, 0x80, 0, 255, 0)),
+			 SCSI_GOOD);
+	assert_int_equal(rig.in[3], 3);
+	assert_memory_equal(rig.in + 4, "abc", 3);
+	/* Write protection of the whole, by MODE SENSE(6) and (10). */
+	for (unsigned lun = 0; lun < 8; lun += 7) {
+		rig_execute_on(&rig, rig.nexus, lun, CDB(0, 0, 0, 0, 0, 0));
+		rig.in_size = 192;
+		assert_int_equal(
+			rig_execute_on(&rig, rig.nexus, lun, CDB(0x1a, 0, 0x3f, 0, 192, 0)),
+			SCSI_GOOD);
+		assert_int_equal(rig.in[2] >> 7, lun == 7);
+		rig.in_size = 192;
+		assert_int_equal(rig_execute_on(&rig, rig.nexus, lun,
+						CDB(0x5a, 0, 0x08, 0, 0, 0, 0, 0, 192, 0)),
+				 SCSI_GOOD);
+		assert_int_equal(rig.in[3] >> 7, lun == 7);
+		assert_int_equal(rig.in[8 + rig.in[7]], 0x08);
+	}
+}
+
 static void test_request_sense(void **state)
 {
 	struct scsi_unit_config unit = {.lun = 3, .backend.size = 1 << 20};
@@ -505,6 +560,7 @@ int main(void)
 		TEST(test_synchronize),
 		TEST_4K(test_4k),
 		TEST(test_luns),
+		TEST(test_what_windows_asks),
 		TEST(test_request_sense),
 		TEST(test_reset),
 		TEST(test_start_stop),
