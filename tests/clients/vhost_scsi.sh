@@ -3,21 +3,16 @@
 #
 # Debian's qemu-system-x86_64 with -device vhost-scsi-pci: SeaBIOS boots from a unit, and a
 # Debian kernel's sd driver partitions one, keeps a file system on it, and meets units of 4 KiB
-# blocks, read-only ones, and one that comes and goes while it runs.  sg3-utils asks about them.
+# blocks, read-only ones, and one that comes and goes while it runs.  sg3-utils and sdparm ask about them.
 . "$(dirname "$0")/lib.sh"
 . "$tests/guest.sh"
 guest_needs debugfs
 wwpn=naa.5001405000000001
 
-# A boot sector that prints its text on the serial port and ends QEMU.
-boot_sector() {
-    printf '\x31\xc0\x8e\xd8\xbe\x1b\x7c\xac\x84\xc0\x74\x06\xba\xf8\x03\xee\xeb\xf5'
-    printf '\xba\x01\x05\xb0\x31\xee\xf4\xeb\xfd'
-    printf 'the drive boots\r\n\0' && head -c 465 /dev/zero && printf '\x55\xaa'
-}
-
 seabios_boots() {
-    boot_sector > boot.img && truncate -s 16M boot.img && chmod 666 boot.img || return 1
+    as --32 -o boot.o "$tests/boot.S" &&
+        ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o boot.img boot.o || return 1
+    truncate -s 16M boot.img && chmod 666 boot.img
     run --vhost-scsi "wwpn=$wwpn,lun0=$work/boot.img" -- timeout 60 qemu-system-x86_64 -M pc \
         -accel tcg -m 256 -nodefaults -no-reboot -display none -serial stdio \
         -device isa-debug-exit,iobase=0x501,iosize=1 \
@@ -25,18 +20,22 @@ seabios_boots() {
     cat out
     grep -aq 'the drive boots' out
 }
-check "SeaBIOS boots from a unit" seabios_boots
+if have as && have ld; then
+    check "SeaBIOS boots from a unit, and the boot sector reads from it" seabios_boots
+else
+    skip "SeaBIOS boots from a unit" "binutils are not installed"
+fi
 
 # sg3-utils in the guest: the programs with their libraries.
 tools=
 mkdir -p initrd/bin initrd/lib64 initrd/lib/x86_64-linux-gnu initrd/usr/lib/x86_64-linux-gnu
-if have sg_inq && have ldd; then
+if have sg_inq && have sdparm && have ldd; then
     for tool in sg_inq sg_vpd sg_luns sg_readcap sg_opcodes sg_persist sg_unmap sg_write_same \
-        sg_modes sg_turs sg_requests sg_sync sg_verify; do
-        cp "$(command -v $tool)" initrd/bin/ || exit 99
+        sg_modes sg_turs sg_requests sg_sync sg_verify sg_start sg_get_lba_status sdparm; do
+        cp "$(command -v "$tool")" initrd/bin/ || exit 99
         tools=yes
     done
-    for tool in initrd/bin/sg_*; do ldd "$tool"; done | grep -o '/[^ ]*' | sort -u |
+    for tool in initrd/bin/s[gd]*; do ldd "$tool"; done | grep -o '/[^ ]*' | sort -u |
         while read -r library; do cp -L "$library" "initrd$library"; done
 fi
 
@@ -71,11 +70,11 @@ done
 dd if=/dev/zero of=/dev/unit2 count=1 oflag=direct 2> /dev/null && echo "WRITTEN to what is read-only"
 echo "READ $(dd if=/dev/unit2 bs=512 count=1 2> /dev/null | head -c 9)"
 if [ -x /bin/sg_inq ]; then
-    tool() { "$@" > /tmp/out 2>&1; r=$?; echo "TOOL $r $*"; [ $r = 0 ] || cat /tmp/out; }
-    for page in 0x00 0x80 0x83 0xb0 0xb1 0xb2; do tool sg_vpd -p $page /dev/unit0; done
+    # What it says follows on lines that begin with ">".
+    tool() { "$@" > /tmp/out 2>&1; echo "TOOL $? $*"; sed 's/^/> /' /tmp/out; }
+    for page in sv sn di bl bdc lbpv; do tool sg_vpd -p $page /dev/unit0; done
     tool sg_inq /dev/unit0
     tool sg_luns /dev/unit0
-    echo "LUNS $(grep -c '^ *[0-9a-f]\{16\}' /tmp/out)"
     tool sg_readcap -l /dev/unit1
     tool sg_opcodes /dev/unit0
     tool sg_modes -a /dev/unit0
@@ -83,14 +82,25 @@ if [ -x /bin/sg_inq ]; then
     tool sg_requests /dev/unit0
     tool sg_sync /dev/unit0
     tool sg_verify --lba=0 --count=8 /dev/unit0
+    tool sdparm --clear=WCE /dev/unit5
+    # Its status is that of asking for saved values, which the unit has none of.
+    sdparm --get=WCE /dev/unit5 | sed 's/^/> /'
     tool sg_write_same --lba=0 --num=64 --unmap /dev/unit5
+    not_zero() { dd if=/dev/unit5 bs=512 skip=64 count=64 iflag=direct 2> /dev/null | tr -d '\0' | wc -c; }
+    dd if=/dev/urandom of=/dev/unit5 bs=512 seek=64 count=64 oflag=direct 2> /dev/null
+    before=$(not_zero)
     tool sg_unmap --force --lba=64 --num=64 /dev/unit5
+    [ $before -gt 30000 ] && echo "UNMAPPED, left: $(not_zero)"
+    tool sg_get_lba_status --lba=0 /dev/unit5
     tool sg_persist --out --register --param-sark=0xabc /dev/unit5
     tool sg_persist --out --reserve --param-rk=0xabc --prout-type=5 /dev/unit5
     tool sg_persist --in --read-reservation /dev/unit5
-    grep -q 'Key=0xabc' /tmp/out && echo "RESERVED"
     tool sg_persist --out --release --param-rk=0xabc --prout-type=5 /dev/unit5
     tool sg_persist --out --register --param-rk=0xabc --param-sark=0 /dev/unit5
+    tool sg_persist --in --read-keys /dev/unit5
+    tool sg_start --stop /dev/unit5
+    dd if=/dev/unit5 of=/dev/null count=1 iflag=direct 2> /dev/null && echo "READ what is stopped"
+    tool sg_start --start /dev/unit5
 fi
 echo "GUEST WAITS"
 # QEMU does not offer its guests the feature of events, so they have to look.
@@ -123,6 +133,7 @@ host > host.out 2>&1 &
 host=$!
 run --vhost-scsi "wwpn=$wwpn,lun0=$work/disk.img,lun1=$work/blocks.img,lun1.blocksize=4096,lun2=$work/fixed.img,lun2.readonly=on,lun5.size=8M,lun5.product=in memory" \
     -- timeout 240 qemu-system-x86_64 -M pc -m 256 "${guest[@]}" \
+    -append "console=ttyS0 quiet loglevel=0" \
     -device vhost-scsi-pci,wwpn=$wwpn < /dev/null > guest.out 2>&1
 kill $host 2> /dev/null
 wait $host 2> /dev/null
@@ -149,12 +160,48 @@ check "the first is in the host's file" on_the_host unit0p1 disk.img \
 check "and so is the second" on_the_host unit1 blocks.img 0
 check "what is read-only can be read" grep -q '^READ read-only' guest.txt
 check "and is not written" sh -c '! grep -q "^WRITTEN" guest.txt'
+# says COMMAND PATTERN...: it succeeded in the guest, and said a line for each.
+says() {
+    local command="TOOL 0 $1" pattern
+    shift
+    awk -v command="$command" '
+        /^[^>]/ { on = index($0, command) == 1; found += on }
+        on
+        END { exit !found }' guest.txt > said || { echo "no '$command'"; return 1; }
+    for pattern; do
+        grep -q -e "^> *$pattern" said || { echo "no '$pattern' in:"; cat said; return 1; }
+    done
+}
 if [ "$tools" ]; then
-    check "sg3-utils" sh -c 'grep -q "^TOOL" guest.txt && ! grep "^TOOL [^0]" guest.txt'
-    check "REPORT LUNS" grep -q '^LUNS 4$' guest.txt
-    check "a persistent reservation" grep -q '^RESERVED' guest.txt
+    check "all of sg3-utils that was run succeeds" sh -c '! grep "^TOOL [^0]" guest.txt'
+    check "sg_vpd: the pages" says 'sg_vpd -p sv' 'Unit serial' 'Device ident' 'Block limits' \
+        'Block device char' 'Logical block prov'
+    check "sg_vpd: the serial number" says 'sg_vpd -p sn' 'Unit serial number: 5001405000000001-0'
+    check "sg_vpd: identification" says 'sg_vpd -p di' 'vendor id: STANDIN' '0x3[0-9a-f]\{15\}$' \
+        '0x5001405000000001$' 'Relative target port: 0x1'
+    check "sg_vpd: limits" says 'sg_vpd -p bl' 'Maximum unmap block descriptor count: 255' \
+        'Optimal unmap granularity: 8 blocks'
+    check "sg_vpd: characteristics" says 'sg_vpd -p bdc' 'Non-rotating medium'
+    check "sg_vpd: provisioning" says 'sg_vpd -p lbpv' 'Unmap command supported (LBPU): 1' \
+        'Provisioning type: 2'
+    check "sg_inq" says 'sg_inq' '.*Peripheral device type: disk' 'Product identification: disk'
+    check "sg_luns" says 'sg_luns' 'Lun list length = 32' 0000000000000000 0001000000000000 \
+        0002000000000000 0005000000000000
+    check "sg_readcap" says 'sg_readcap' 'Last LBA=8191 ' 'Logical block length=4096 '
+    check "sg_opcodes" says 'sg_opcodes' '00 .*Test Unit Ready' '42 .*Unmap' \
+        '5f *0 .*Persistent reserve out, register' 'a3 *c .*Report supported operation codes'
+    check "sg_modes" says 'sg_modes' '.*WP=0, DpoFua=1' '>> Caching' '>> Control'
+    check "sg_requests" says 'sg_requests' '.*Sense key: No Sense'
+    check "sdparm switches the write cache off" grep -q '^> WCE *0 .*def: *1' guest.txt
+    check "sg_unmap takes data away" grep -q '^UNMAPPED, left: 0$' guest.txt
+    check "sg_get_lba_status" says 'sg_get_lba_status' '.*LBA: 0x0* *blocks: *16384 *deallocated'
+    check "sg_persist reserves" says 'sg_persist --in --read-reservation' 'Key=0xabc' \
+        '.*type: Write Exclusive, registrants only'
+    check "and lets go" says 'sg_persist --in --read-keys' '.*there are NO registered'
+    check "sg_start stops and starts" sh -c \
+        'grep -q "^TOOL 0 sg_start --start" guest.txt && ! grep "^READ what is stopped" guest.txt'
 else
-    skip "sg3-utils" "not installed"
+    skip "sg3-utils and sdparm" "not installed"
 fi
 check "a unit comes while the guest runs" grep -q '^CAME 8192 comes i' guest.txt
 check "what the guest writes to it is in its file" cmp -n 1048576 late.img /dev/zero
