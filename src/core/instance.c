@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/config.h"
 #include "core/control.h"
@@ -19,6 +20,7 @@
 #include "core/fdtable.h"
 #include "core/file.h"
 #include "core/ioctl.h"
+#include "core/hostfd.h"
 #include "core/log.h"
 #include "core/trace.h"
 
@@ -42,6 +44,18 @@ void ioctl_table_each(void (*each)(const struct ioctl_table *table, void *arg), 
 	for (const struct interface *i = interfaces; i; i = i->next)
 		for (size_t t = 0; i->tables && i->tables[t]; t++)
 			each(i->tables[t], arg);
+}
+
+bool interface_socket_ioctl(int fd, unsigned int cmd, unsigned long arg, long *ret_result)
+{
+	struct stat st;
+
+	if (!instance || host_fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	for (const struct interface *i = interfaces; i; i = i->next)
+		if (i->socket_ioctl && i->socket_ioctl(cmd, arg, ret_result))
+			return true;
+	return false;
 }
 
 static void destroy(struct instance *i)
@@ -81,7 +95,7 @@ static int create_devices(struct instance *i)
 		return -ENOMEM;
 	for (; i->n_devices < c->n_devices; i->n_devices++) {
 		result = device_create(&c->devices[i->n_devices], (unsigned)i->n_devices,
-		                       &i->devices[i->n_devices]);
+				       &i->devices[i->n_devices]);
 		if (result < 0)
 			return result;
 	}

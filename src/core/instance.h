@@ -9,6 +9,7 @@
 #ifndef STANDIN_CORE_INSTANCE_H
 #define STANDIN_CORE_INSTANCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct config;
@@ -17,8 +18,8 @@ struct ioctl_table;
 struct standin_device;
 
 struct instance {
-	struct config *config;            /* owned */
-	struct standin_device **devices;  /* one per config->devices, same order */
+	struct config *config;           /* owned */
+	struct standin_device **devices; /* one per config->devices, same order */
 	size_t n_devices;
 };
 
@@ -29,19 +30,29 @@ struct interface {
 	int (*start)(struct instance *i); /* adds nodes */
 	/* Whether what is configured is there; 0, or -errno with one line in `error`. */
 	int (*check)(struct instance *i, char *error, size_t error_size);
-	void (*stop)(struct instance *i); /* every file is closed already */
+	void (*stop)(struct instance *i);        /* every file is closed already */
 	const struct ioctl_table *const *tables; /* of all its file kinds, ends with NULL */
 	const struct control_command *commands;  /* see core/control.h; NULL: none */
+	/*
+	 * A SIOC* ioctl that names a network interface, on a socket of the machine's; false if
+	 * it is none of ours.  NULL: there are none.
+	 */
+	bool (*socket_ioctl)(unsigned int cmd, unsigned long arg, long *ret_result);
 	const struct interface *next;
 };
 
 void interface_register(struct interface *interface);
 /* The others follow by ->next. */
 const struct interface *interface_first(void);
-#define INTERFACE(interface)                                                                       \
-	__attribute__((constructor)) static void interface##_register_(void)                       \
-	{                                                                                          \
-		interface_register(&(interface));                                                  \
+/*
+ * ioctl(2) with a command of sockets on a descriptor that is not stood in for: whether an
+ * interface has answered it.
+ */
+bool interface_socket_ioctl(int fd, unsigned int cmd, unsigned long arg, long *ret_result);
+#define INTERFACE(interface)                                                 \
+	__attribute__((constructor)) static void interface##_register_(void) \
+	{                                                                    \
+		interface_register(&(interface));                            \
 	}
 
 /* Takes over `config` (completed) on success.  0 or -errno, with one line in `error`. */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -112,6 +113,9 @@ DOOR int standin_ioctl(int fd, unsigned long command, ...)
 	va_start(args, command);
 	arg = va_arg(args, unsigned long);
 	va_end(args);
+	if (!f && _IOC_TYPE(command) == SOCK_IOC_TYPE &&
+	    interface_socket_ioctl(fd, (unsigned int)command, arg, &result))
+		return (int)answer(result);
 	if (!f)
 		return ioctl(fd, command, arg);
 	result = call_ioctl(fd, f, (unsigned int)command, arg);
@@ -131,7 +135,7 @@ DOOR ssize_t standin_pread(int fd, void *buffer, size_t size, off_t offset)
 	struct file *f = file_get(fd);
 
 	return f ? transferred(f, call_pread(fd, f, buffer, size, offset))
-	         : pread(fd, buffer, size, offset);
+		 : pread(fd, buffer, size, offset);
 }
 
 DOOR ssize_t standin_pwrite(int fd, const void *buffer, size_t size, off_t offset)
@@ -139,7 +143,7 @@ DOOR ssize_t standin_pwrite(int fd, const void *buffer, size_t size, off_t offse
 	struct file *f = file_get(fd);
 
 	return f ? transferred(f, call_pwrite(fd, f, buffer, size, offset))
-	         : pwrite(fd, buffer, size, offset);
+		 : pwrite(fd, buffer, size, offset);
 }
 
 DOOR ssize_t standin_read(int fd, void *buffer, size_t size)
@@ -156,8 +160,7 @@ DOOR ssize_t standin_write(int fd, const void *buffer, size_t size)
 	return f ? transferred(f, call_write(fd, f, buffer, size)) : write(fd, buffer, size);
 }
 
-DOOR void *standin_mmap(void *address, size_t size, int protection, int flags, int fd,
-                        off_t offset)
+DOOR void *standin_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	struct file *f = flags & MAP_ANONYMOUS ? NULL : file_get(fd);
 	void *place;

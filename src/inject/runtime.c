@@ -86,6 +86,11 @@ static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 	return result;
 }
 
+static bool runtime_socket_ioctl(int fd, unsigned long command, unsigned long arg, long *ret_result)
+{
+	return interface_socket_ioctl(fd, (unsigned int)command, arg, ret_result);
+}
+
 /* The end of a transfer on `f`. */
 static ssize_t transferred(struct file *f, ssize_t result)
 {
@@ -112,7 +117,7 @@ static ssize_t runtime_pread(int fd, void *buffer, size_t size, off_t offset)
 	struct file *f = file_get(fd);
 
 	return f ? transferred(f, call_pread(fd, f, buffer, size, offset))
-	         : host_pread(fd, buffer, size, offset);
+		 : host_pread(fd, buffer, size, offset);
 }
 
 static ssize_t runtime_pwrite(int fd, const void *buffer, size_t size, off_t offset)
@@ -120,7 +125,7 @@ static ssize_t runtime_pwrite(int fd, const void *buffer, size_t size, off_t off
 	struct file *f = file_get(fd);
 
 	return f ? transferred(f, call_pwrite(fd, f, buffer, size, offset))
-	         : host_pwrite(fd, buffer, size, offset);
+		 : host_pwrite(fd, buffer, size, offset);
 }
 
 static bool runtime_message(int fd, const struct iovec *iov, int count, size_t total, bool store,
@@ -139,7 +144,7 @@ static bool runtime_message(int fd, const struct iovec *iov, int count, size_t t
 }
 
 static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
-                          off_t offset)
+			  off_t offset)
 {
 	struct file *f = file_get(fd);
 	void *place;
@@ -179,6 +184,7 @@ static struct runtime table = {
 	.owns = runtime_owns,
 	.name = runtime_name,
 	.ioctl = runtime_ioctl,
+	.socket_ioctl = runtime_socket_ioctl,
 	.read = runtime_read,
 	.write = runtime_write,
 	.pread = runtime_pread,

@@ -40,6 +40,8 @@ struct runtime {
 	/* What /proc/self/fd/N shows for fd: its length, or -EBADF if it isn't stood in for. */
 	int (*name)(int fd, char *buffer, size_t size);
 	long (*ioctl)(int fd, unsigned long command, unsigned long arg);
+	/* The same on a socket of the machine's about a network interface: false if not ours. */
+	bool (*socket_ioctl)(int fd, unsigned long command, unsigned long arg, long *ret_result);
 	ssize_t (*read)(int fd, void *buffer, size_t size);
 	ssize_t (*write)(int fd, const void *buffer, size_t size);
 	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
@@ -103,7 +105,6 @@ struct runtime_host {
 /* libstandin-runtime.so's one export.  NULL: it could not start, and said why on stderr. */
 #define RUNTIME_ENTRY "standin_runtime_start"
 typedef const struct runtime *runtime_entry_fn(const struct runtime_host *host);
-
 
 /* The cookie in the sixth system call argument that exempts a call from the filter. */
 #define SYSCALL_COOKIE 0x7374616e64696eULL

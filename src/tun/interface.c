@@ -35,6 +35,7 @@ static struct interface tun_interface = {
 	.start = tun_start,
 	.stop = tun_stop,
 	.tables = tun_tables,
+	.socket_ioctl = tun_socket_ioctl,
 };
 
 INTERFACE(tun_interface)

@@ -91,6 +91,9 @@ void tun_drop_interfaces(void);
  */
 long tun_netdevice_ioctl(struct tun *tun, unsigned cmd, struct ifreq *request, bool *ret_write);
 
+/* The same on a socket, by the interface's name or index; see struct interface. */
+bool tun_socket_ioctl(unsigned int cmd, unsigned long arg, long *ret_result);
+
 /* ---- packets (tun_packets.c) ---- */
 
 ssize_t tun_read(struct file *f, void *buffer, size_t size, off_t offset);

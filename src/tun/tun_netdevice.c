@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <string.h>
 
+#include "core/user.h"
 #include "tun/tun.h"
 
 #define MTU_MIN 68u
@@ -68,9 +69,38 @@ long tun_netdevice_ioctl(struct tun *t, unsigned cmd, struct ifreq *request, boo
 	case SIOCGIFMETRIC:
 		request->ifr_metric = 0;
 		break;
+	case SIOCGIFNAME:
+		memset(request->ifr_name, 0, sizeof(request->ifr_name));
+		strcpy(request->ifr_name, t->name);
+		break;
+	case SIOCGIFADDR:
+	case SIOCGIFNETMASK:
+		return -EADDRNOTAVAIL; /* no address can be given to it */
 	default:
 		return -ENOTTY;
 	}
 	*ret_write = true;
 	return 0;
+}
+
+bool tun_socket_ioctl(unsigned cmd, unsigned long arg, long *ret_result)
+{
+	struct ifreq request;
+	struct tun *t;
+	bool write;
+	long ret;
+
+	if (copy_from_user(&request, (const void *)arg, sizeof(request)))
+		return false;
+	request.ifr_name[IFNAMSIZ - 1] = 0;
+	pthread_mutex_lock(&tun_lock);
+	t = cmd == SIOCGIFNAME ? tun_find_index(request.ifr_ifindex) : tun_find(request.ifr_name);
+	ret = t ? tun_netdevice_ioctl(t, cmd, &request, &write) : -ENOTTY;
+	pthread_mutex_unlock(&tun_lock);
+	if (ret == -ENOTTY)
+		return false;
+	if (!ret && write)
+		ret = copy_to_user((void *)arg, &request, sizeof(request));
+	*ret_result = ret;
+	return true;
 }

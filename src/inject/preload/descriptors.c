@@ -7,6 +7,7 @@
  * made.  The runtime's own descriptors do not exist for the client: closing one is EBADF,
  * ranges are closed around them, and nothing can be put in their place.
  */
+#include <linux/sockios.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -37,6 +38,21 @@ int fd_fresh(int fd)
 	return fd;
 }
 
+/* ---- ioctl ---- */
+
+int live_ioctl(int fd, unsigned long command, void *argument)
+{
+	const struct runtime *rt = live();
+	long answer;
+
+	if (fd_ours(fd))
+		return (int)result(rt->ioctl(fd, command, (unsigned long)argument));
+	if (unlikely(_IOC_TYPE(command) == SOCK_IOC_TYPE) &&
+	    rt->socket_ioctl(fd, command, (unsigned long)argument, &answer))
+		return (int)result(answer);
+	return next_ioctl(fd, command, argument);
+}
+
 /* ---- reading and writing with vectors: one call for each part, or one message ---- */
 
 #define IOV_LIMIT 1024
@@ -47,7 +63,7 @@ static bool fetch(void *to, const void *from, size_t size)
 	struct iovec local = {to, size}, remote = {(void *)from, size};
 
 	return !size || raw_syscall(SYS_process_vm_readv, raw1(SYS_getpid, 0), (long)&local, 1,
-			   (long)&remote, 1, 0) == (long)size;
+				    (long)&remote, 1, 0) == (long)size;
 }
 
 static ssize_t vector(const struct runtime *rt, int fd, const struct iovec *iov, int count,
