@@ -18,8 +18,9 @@
 #include "core/log.h"
 #include "core/syscall.h"
 
-#define FEATURES \
-	(IFF_NO_PI | IFF_ONE_QUEUE | IFF_VNET_HDR | IFF_MULTI_QUEUE | IFF_NAPI | IFF_NAPI_FRAGS)
+#define FEATURES                                                                                  \
+	(IFF_NO_PI | IFF_ONE_QUEUE | IFF_VNET_HDR | IFF_MULTI_QUEUE | IFF_NAPI | IFF_NAPI_FRAGS | \
+	 IFF_BACKPRESSURE)
 #define FIRST_INDEX 4096 /* well above those of the machine's own interfaces */
 #define NAMES_MAX   32768
 #define MTU         1500u

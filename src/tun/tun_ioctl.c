@@ -19,7 +19,7 @@
 /* <linux/sockios.h> of kernels from 4.10 on, <linux/if_tun.h> */
 #define ALL_FEATURES                                                                      \
 	(IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_ONE_QUEUE | IFF_VNET_HDR | IFF_MULTI_QUEUE | \
-	 IFF_NAPI | IFF_NAPI_FRAGS | IFF_NO_CARRIER)
+	 IFF_NAPI | IFF_NAPI_FRAGS | IFF_NO_CARRIER | IFF_BACKPRESSURE)
 
 #define HANDLER(name) static long name(struct file *f, struct ioctl_call *call)
 

@@ -14,6 +14,9 @@
 #define TUN_F_USO6 0x40
 #endif
 
+#ifndef IFF_BACKPRESSURE
+#define IFF_BACKPRESSURE 0x0080
+#endif
 #ifndef TUN_F_UDP_TUNNEL_GSO
 #define TUN_F_UDP_TUNNEL_GSO      0x080
 #define TUN_F_UDP_TUNNEL_GSO_CSUM 0x100

@@ -33,7 +33,7 @@ trap 'rm -rf "$work"' EXIT
 # Where only root can go, below /root for instance, another user needs a copy of the build.
 if [ "$user" ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$PWD/standin"; then
 	mkdir "$work/build"
-	cp --parents standin $(find src tests/conformance -name "*.so" -o -name "conformance-v*" -type f) "$work/build"
+	cp --parents standin $(find src tests/conformance -name "*.so" -o -name "conformance-*" -type f -executable) "$work/build"
 	chmod -R a+rX "$work"
 	cd "$work/build" || exit 1
 fi
