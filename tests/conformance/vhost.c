@@ -11,25 +11,6 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
-int vsock_open(void)
-{
-	int fd = sys_open("/dev/vhost-vsock", O_RDWR);
-
-	if (fd < 0)
-		give_up("open of /dev/vhost-vsock", -errno);
-	return fd;
-}
-
-int vsock_owned(void)
-{
-	int fd = vsock_open();
-	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
-
-	if (r)
-		give_up("VHOST_SET_OWNER", r);
-	return fd;
-}
-
 static const struct {
 	const char *name;
 	unsigned long cmd;

@@ -13,6 +13,15 @@ long set_memory(int fd, unsigned n, const struct vhost_memory_region *regions);
 /* One region: all of the process's first 2^47 bytes, guest addresses being its own. */
 long set_memory_flat(int fd);
 long set_state(int fd, unsigned long cmd, unsigned index, unsigned num);
+/*
+ * A guest on rings in this process: the file, owned and running, or it gives up.  `features`
+ * are beside VIRTIO_F_VERSION_1.
+ */
+int vsock_guest(uint32_t cid, uint64_t features);
+/* The guest sends `packet`; whether it was used within half a second. */
+bool vsock_transmit(const void *packet, size_t size, uint32_t *ret_length);
+/* The next packet that comes to the guest within `ms`; payload only makes it longer. */
+bool vsock_receive(struct virtio_vsock_hdr *header, uint32_t *ret_length, int ms);
 /* Every command with arguments that can't be read, or only four bytes of them. */
 void every_vhost_command(int fd, const char *when);
 long set_file(int fd, unsigned long cmd, unsigned index, int file);

@@ -24,7 +24,29 @@ struct ring {
 };
 
 static struct ring rings[2];
-static struct virtio_vsock_hdr received[NUM] __attribute__((aligned(8)));
+static struct {
+	struct virtio_vsock_hdr header;
+	char payload[20];
+} received[NUM] __attribute__((aligned(8)));
+
+int vsock_open(void)
+{
+	int fd = sys_open("/dev/vhost-vsock", O_RDWR);
+
+	if (fd < 0)
+		give_up("open of /dev/vhost-vsock", -errno);
+	return fd;
+}
+
+int vsock_owned(void)
+{
+	int fd = vsock_open();
+	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
+
+	if (r)
+		give_up("VHOST_SET_OWNER", r);
+	return fd;
+}
 
 static void ring_setup(int fd, unsigned index)
 {
@@ -133,7 +155,7 @@ void area_vsock(void)
 /* ---- packets ---- */
 
 /* One descriptor per packet; returns whether it was used within half a second. */
-static bool transmit(const void *packet, size_t size, uint32_t *ret_length)
+bool vsock_transmit(const void *packet, size_t size, uint32_t *ret_length)
 {
 	struct ring *r = &rings[1];
 	uint64_t one = 1;
@@ -154,7 +176,7 @@ static bool transmit(const void *packet, size_t size, uint32_t *ret_length)
 	return false;
 }
 
-static bool receive(struct virtio_vsock_hdr *header, uint32_t *ret_length, int ms)
+bool vsock_receive(struct virtio_vsock_hdr *header, uint32_t *ret_length, int ms)
 {
 	struct ring *r = &rings[0];
 	uint64_t one = 1;
@@ -164,7 +186,7 @@ static bool receive(struct virtio_vsock_hdr *header, uint32_t *ret_length, int m
 			struct vring_used_elem *e = &r->used.ring[r->seen++ % NUM];
 
 			*ret_length = e->len;
-			*header = received[e->id];
+			*header = received[e->id].header;
 			r->avail.ring[r->avail.idx % NUM] = (uint16_t)e->id;
 			__atomic_store_n(&r->avail.idx, (uint16_t)(r->avail.idx + 1),
 					 __ATOMIC_RELEASE);
@@ -191,11 +213,11 @@ static void exchange(const char *name, const struct virtio_vsock_hdr *header, si
 	uint32_t length = 0;
 
 	memcpy(packet, header, size < sizeof(*header) ? size : sizeof(*header));
-	if (transmit(packet, size, &length))
+	if (vsock_transmit(packet, size, &length))
 		say_text(name, "used, length %u, errors %u", length, count(rings[1].err) != 0);
 	else
 		say_text(name, "not used, errors %u", count(rings[1].err) != 0);
-	if (!receive(&answer, &length, 100)) {
+	if (!vsock_receive(&answer, &length, 100)) {
 		say_text(name, "no answer");
 		return;
 	}
@@ -206,16 +228,14 @@ static void exchange(const char *name, const struct virtio_vsock_hdr *header, si
 		 answer.op, answer.flags, answer.buf_alloc, answer.fwd_cnt);
 }
 
-void area_packets(void)
+int vsock_guest(uint32_t cid, uint64_t features)
 {
-	struct virtio_vsock_hdr h = {.src_cid = 42, .dst_cid = 2, .src_port = 1000,
-				     .dst_port = 9999, .type = 1, .buf_alloc = 65536}, x;
 	int fd = vsock_owned();
-	long r = set_cid(fd, 42);
+	long r = set_cid(fd, cid);
 
 	if (r)
 		give_up("VHOST_VSOCK_SET_GUEST_CID", r);
-	set_features(fd, UINT64_C(1) << VIRTIO_F_VERSION_1);
+	set_features(fd, UINT64_C(1) << VIRTIO_F_VERSION_1 | features);
 	set_memory_flat(fd);
 	ring_setup(fd, 0);
 	ring_setup(fd, 1);
@@ -227,6 +247,15 @@ void area_packets(void)
 	}
 	rings[0].avail.idx = NUM;
 	say(set_running(fd, 1), "running");
+	return fd;
+}
+
+void area_packets(void)
+{
+	struct virtio_vsock_hdr h = {.src_cid = 42, .dst_cid = 2, .src_port = 1000,
+				     .dst_port = 9999, .type = 1, .buf_alloc = 65536}, x;
+	int fd = vsock_guest(42, 0);
+
 	for (uint16_t op = 0; op < 10; op++) {
 		char name[32];
 

@@ -58,15 +58,12 @@ static int give_address(struct sockaddr *to, socklen_t *size, uint32_t cid, uint
 
 static int take_address(const struct sockaddr *from, socklen_t size, struct sockaddr_vm *ret)
 {
-	static const unsigned char zero[sizeof(ret->svm_zero)];
-
 	if ((int)size < 0)
 		return -EINVAL;
 	if (!fetch(ret, from, size < sizeof(*ret) ? size : sizeof(*ret)))
 		return -EFAULT;
 	if (size < sizeof(*ret) || ret->svm_family != AF_VSOCK ||
-	    (ret->svm_flags & ~VMADDR_FLAG_TO_HOST) ||
-	    memcmp(ret->svm_zero, zero, sizeof(zero)) != 0)
+	    (ret->svm_flags & ~VMADDR_FLAG_TO_HOST))
 		return -EINVAL;
 	return 0;
 }
@@ -207,7 +204,7 @@ int do_socket(int domain, int type, int protocol)
 {
 	int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC), fd;
 
-	if (likely(domain != AF_VSOCK) || !vsock_place() || (kind & ~0xf))
+	if (likely(domain != AF_VSOCK) || !vsock_place() || kind >= SOCK_PACKET + 1)
 		return fd_fresh(next_socket(domain, type, protocol));
 	if (protocol && protocol != AF_VSOCK)
 		return (int)result(-EPROTONOSUPPORT);
@@ -243,7 +240,7 @@ int do_connect(int fd, const struct sockaddr *address, socklen_t size)
 
 static int accept_ours(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
-	struct vsock_mark mark = {.progress = VSOCK_CONNECTED};
+	struct vsock_mark mark = {.progress = VSOCK_CONNECTED, .local_cid = VSOCK_CID_HOST};
 	struct sockaddr_un name;
 	socklen_t length = sizeof(name);
 	int made = next_accept4(fd, (struct sockaddr *)&name, &length, flags), ret = 0;
@@ -255,9 +252,13 @@ static int accept_ours(int fd, struct sockaddr *address, socklen_t *size, int fl
 		mark.peer_cid = VSOCK_CID_HOST;
 		mark.peer_port = VSOCK_PORT_ANY;
 	} else if (mark.peer_cid == VSOCK_CID_HOST) {
-		mark.peer_cid = VSOCK_CID_LOCAL; /* which is how the host sees itself */
+		/* Which is how the host sees itself; one with a path of its own may mean either. */
+		mark.peer_cid = VSOCK_CID_LOCAL;
+		if (name.sun_path[0])
+			mark.local_cid = VSOCK_CID_LOCAL;
+	} else if (mark.peer_cid == VSOCK_CID_LOCAL) {
+		mark.local_cid = VSOCK_CID_LOCAL;
 	}
-	mark.local_cid = mark.peer_cid == VSOCK_CID_LOCAL ? VSOCK_CID_LOCAL : VSOCK_CID_HOST;
 	ret = vsock_mark_set(made, &mark);
 	if (ret == 0 && address)
 		ret = give_address(address, size, mark.peer_cid, mark.peer_port);

@@ -270,18 +270,35 @@ static int socket_type(int fd)
 	return type;
 }
 
-/* A Unix socket connects once; what has failed is replaced, under the same number. */
+/*
+ * A Unix socket connects once; what has failed is replaced, under the same number, and keeps its
+ * port if no duplicate of the old one has it.
+ */
 static void renew(int fd, struct vsock_mark *mark)
 {
 	long flags = raw3(SYS_fcntl, fd, F_GETFL, 0), closed = raw3(SYS_fcntl, fd, F_GETFD, 0);
+	uint32_t local_cid = mark->local_cid, port = vsock_port(fd);
 	int type = socket_type(fd), fresh;
+	struct sockaddr_un name;
+	socklen_t size = sizeof(name);
 
-	fresh = vsock_socket(type | SOCK_CLOEXEC | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0));
-	if (fresh >= 0) {
-		raw3(SYS_dup3, fresh, fd, closed & FD_CLOEXEC ? O_CLOEXEC : 0);
-		raw1(SYS_close, fresh);
-	}
+	if (raw3(SYS_getsockname, fd, &name, &size) < 0)
+		port = VSOCK_PORT_ANY;
 	*mark = (struct vsock_mark){.local_cid = VSOCK_CID_ANY};
+	fresh = vsock_socket(type | SOCK_CLOEXEC | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0));
+	if (fresh < 0)
+		return;
+	raw3(SYS_dup3, fresh, fd, closed & FD_CLOEXEC ? O_CLOEXEC : 0);
+	raw1(SYS_close, fresh);
+	if (port == VSOCK_PORT_ANY)
+		return;
+	if (name.sun_path[0])
+		bind_path(fd, local_cid == VSOCK_CID_LOCAL ? VSOCK_CID_LOCAL : VSOCK_CID_HOST,
+			  port);
+	else
+		raw3(SYS_bind, fd, &name, size);
+	mark->local_cid = local_cid;
+	vsock_mark_set(fd, mark);
 }
 
 int vsock_connect_result(int fd, struct vsock_mark *mark)
@@ -388,7 +405,7 @@ int vsock_connect(int fd, struct vsock_mark *mark, const struct sockaddr_vm *a, 
 	sys_getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
 	if (listens)
 		return -EINVAL;
-	ret = bind_any(fd, here ? VSOCK_CID_LOCAL : VSOCK_CID_HOST);
+	ret = bind_any(fd, a->svm_cid == VSOCK_CID_LOCAL ? VSOCK_CID_LOCAL : VSOCK_CID_HOST);
 	if (ret < 0)
 		return ret;
 	if (a->svm_cid == 0 || a->svm_cid == VSOCK_CID_ANY)
