@@ -31,6 +31,8 @@ for kind; do
     [ "$kind" != thread ] || left_out=' (filter|mmio|signals)$'
     mapfile -t tests < <(meson test -C "$build" --list --suite unit --suite sanitize 2> /dev/null |
         grep ' / ' | grep -Ev "$left_out" | sed 's/.* //')
+    # For a minute under TSan, and briefly elsewhere.
+    [ "$kind" != thread ] || export STANDIN_CHURN_SECONDS=60
     # The suites again: a client test may have the name of a unit test.
     meson test -C "$build" --no-rebuild -t 2 --print-errorlogs --suite unit --suite sanitize \
         "${tests[@]}" || status=1
