@@ -77,7 +77,8 @@ static inline char *virtqueue_in_window(struct virtqueue *vq, uint64_t address, 
 			w = &vq->window[i];
 	if (!w)
 		w = virtqueue_window_add(vq, address, size, access);
-	return w ? w->memory + (address - w->first) : NULL;
+	/* As numbers: a window of all of this process's memory begins at 0. */
+	return w ? (char *)((uintptr_t)w->memory + (address - w->first)) : NULL;
 }
 
 /* ---- chain.c ---- */

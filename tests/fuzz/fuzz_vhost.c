@@ -10,6 +10,12 @@
  * its threads.
  */
 #include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_scsi.h>
+#include <linux/virtio_vsock.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,6 +27,7 @@
 #include <standin/standin.h>
 
 #include "fuzz.h"
+#include "uapi/tun.h"
 #include "uapi/vhost.h"
 
 #define PAGE    4096u
@@ -30,26 +37,45 @@
 #define NUM     16u
 #define RING(i) ((i)*3 * PAGE) /* of its three pages */
 
+#define WWPN "naa.5001405000000001"
+#define TAPS 2u
+
 struct device {
 	const char *path;
 	unsigned n_vqs;
-	unsigned long run; /* the ioctl that gives the rings their backends; 0: per ring */
-	uint64_t features;
+	void (*run)(unsigned how); /* 0: takes the rings' backends away; else gives them some */
 };
 
+static void run_test(unsigned how);
+static void run_vsock(unsigned how);
+static void run_net(unsigned how);
+static void run_scsi(unsigned how);
+static void run_vdpa(unsigned how);
+static void set_ring(unsigned i);
+
 static const struct device devices[] = {
-	{"/dev/vhost-test", 1, VHOST_TEST_RUN, 0},
-	{"/dev/vhost-vsock", 2, VHOST_VSOCK_SET_RUNNING, 0},
+	{"/dev/vhost-test", 1, run_test},   {"/dev/vhost-vsock", 2, run_vsock},
+	{"/dev/vhost-net", 2, run_net},     {"/dev/vhost-scsi", 4, run_scsi},
+	{"/dev/vhost-vdpa-0", 3, run_vdpa}, {"/dev/vhost-vdpa-1", 1, run_vdpa},
+	{"/dev/vhost-vdpa-2", 3, run_vdpa}, {"/dev/vhost-vdpa-3", 2, run_vdpa},
 };
 
 static uint8_t *memory;
-static int fd, kicks[RINGS], event;
+static int fd, kicks[RINGS], event, taps[TAPS];
 static const struct device *device;
+static uint64_t features;
 static uint16_t available[RINGS];
+static unsigned workers; /* that the client has asked for */
 
 static void start(void)
 {
-	if (standin_start("log error\n")) {
+	if (standin_start("log error\n"
+			  "net loopback\n"
+			  "vhost-scsi wwpn=" WWPN ",lun0.size=64K,lun1.size=64K,lun1.readonly=on\n"
+			  "vdpa net-sim\n"
+			  "vdpa blk-sim\n"
+			  "vdpa net,net=loopback\n"
+			  "vdpa blk,size=64K,queues=2\n")) {
 		fprintf(stderr, "%s\n", standin_error());
 		abort();
 	}
@@ -60,6 +86,13 @@ static void start(void)
 	event = eventfd(0, EFD_NONBLOCK);
 	for (unsigned i = 0; i < RINGS; i++)
 		kicks[i] = eventfd(0, EFD_NONBLOCK);
+	for (unsigned i = 0; i < TAPS; i++) {
+		struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+
+		taps[i] = standin_open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+		if (taps[i] < 0 || standin_ioctl(taps[i], TUNSETIFF, &request))
+			abort();
+	}
 }
 
 static void call(unsigned long command, void *argument)
@@ -85,7 +118,7 @@ static void set_memory(bool whole)
 	call(VHOST_SET_MEM_TABLE, &table);
 }
 
-static void set_ring(unsigned i, uint64_t features)
+static void set_ring(unsigned i)
 {
 	/* With an IOTLB ring addresses are guest addresses. */
 	uint64_t base = features >> VIRTIO_F_ACCESS_PLATFORM & 1 ? 0 : (uintptr_t)memory;
@@ -108,34 +141,18 @@ static void set_ring(unsigned i, uint64_t features)
 	call(VHOST_SET_VRING_ERR, &file);
 }
 
-static void run(bool on)
+/*
+ * All of the guest's memory in each address space, where addresses are the guest's own.  A space
+ * of a vDPA device without any is all of this process's memory: not for the input to write to.
+ */
+static void update_all(void)
 {
-	int value = on;
-
-	call(device->run, &value);
-}
-
-static void open_device(struct input *in)
-{
-	uint64_t cid = 42, offered = 0, features;
-
-	device = &devices[take8(in) % (sizeof(devices) / sizeof(devices[0]))];
-	fd = standin_open(device->path, O_RDWR | O_NONBLOCK);
-	if (fd < 0)
-		abort();
-	memset(memory, 0, HOLE);
-	memset(available, 0, sizeof(available));
-	call(VHOST_SET_OWNER, NULL);
-	call(VHOST_GET_FEATURES, &offered);
-	features = offered & (take64(in) | UINT64_C(1) << VIRTIO_F_VERSION_1) &
-		   ~(UINT64_C(1) << VHOST_F_LOG_ALL);
-	call(VHOST_SET_FEATURES, &features);
-	set_memory(true);
-	if (features >> VIRTIO_F_ACCESS_PLATFORM & 1) {
-		struct vhost_msg message = {
-			.type = VHOST_IOTLB_MSG,
+	for (uint32_t space = 0; space < 2; space++) {
+		struct vhost_msg_v2 message = {
+			.type = VHOST_IOTLB_MSG_V2,
+			.asid = space,
 			.iotlb = {.iova = 0,
-				  .size = MEMORY,
+				  .size = HOLE,
 				  .uaddr = (uintptr_t)memory,
 				  .perm = VHOST_ACCESS_RW,
 				  .type = VHOST_IOTLB_UPDATE},
@@ -143,10 +160,90 @@ static void open_device(struct input *in)
 
 		standin_write(fd, &message, sizeof(message));
 	}
+}
+
+static void run_test(unsigned how)
+{
+	int value = how != 0;
+
+	call(VHOST_TEST_RUN, &value);
+}
+
+static void run_vsock(unsigned how)
+{
+	int value = how != 0;
+
+	call(VHOST_VSOCK_SET_RUNNING, &value);
+}
+
+static void run_net(unsigned how)
+{
+	for (unsigned i = 0; i < device->n_vqs; i++) {
+		struct vhost_vring_file file = {.index = i, .fd = how ? taps[how % TAPS] : -1};
+
+		call(VHOST_NET_SET_BACKEND, &file);
+	}
+}
+
+static void run_scsi(unsigned how)
+{
+	struct vhost_scsi_target target = {.vhost_wwpn = WWPN};
+
+	call(how ? VHOST_SCSI_SET_ENDPOINT : VHOST_SCSI_CLEAR_ENDPOINT, &target);
+}
+
+/* A vDPA device begins with a reset, and what it is told before it runs has an order. */
+static void run_vdpa(unsigned how)
+{
+	uint8_t status = 0;
+
+	call(VHOST_VDPA_SET_STATUS, &status);
+	update_all();
+	if (!how)
+		return;
+	status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+	call(VHOST_VDPA_SET_STATUS, &status);
+	call(VHOST_SET_FEATURES, &features);
+	status |= VIRTIO_CONFIG_S_FEATURES_OK;
+	call(VHOST_VDPA_SET_STATUS, &status);
+	for (unsigned i = 0; i < device->n_vqs; i++) {
+		struct vhost_vring_state state = {.index = i, .num = 1};
+
+		set_ring(i);
+		call(VHOST_VDPA_SET_VRING_ENABLE, &state);
+	}
+	status |= VIRTIO_CONFIG_S_DRIVER_OK;
+	call(VHOST_VDPA_SET_STATUS, &status);
+}
+
+static void open_device(struct input *in)
+{
+	uint64_t cid = 42, offered = 0, always, v2 = UINT64_C(1) << VHOST_BACKEND_F_IOTLB_MSG_V2,
+		 spaces = v2 | UINT64_C(1) << VHOST_BACKEND_F_IOTLB_BATCH |
+			  UINT64_C(1) << VHOST_BACKEND_F_IOTLB_ASID;
+
+	device = &devices[take8(in) % (sizeof(devices) / sizeof(devices[0]))];
+	fd = standin_open(device->path, O_RDWR | O_NONBLOCK);
+	if (fd < 0)
+		abort();
+	memset(memory, 0, HOLE);
+	memset(available, 0, sizeof(available));
+	workers = 0;
+	call(VHOST_SET_OWNER, NULL);
+	call(VHOST_GET_FEATURES, &offered);
+	always = UINT64_C(1) << VIRTIO_F_VERSION_1;
+	if (device->run == run_vdpa)
+		always |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+	features = offered & (take64(in) | always) & ~(UINT64_C(1) << VHOST_F_LOG_ALL);
+	call(VHOST_SET_BACKEND_FEATURES, device->run == run_vdpa ? &spaces : &v2);
+	call(VHOST_SET_FEATURES, &features);
+	set_memory(true);
 	call(VHOST_VSOCK_SET_GUEST_CID, &cid);
 	for (unsigned i = 0; i < device->n_vqs; i++)
-		set_ring(i, features);
-	run(true);
+		set_ring(i);
+	if (features >> VIRTIO_F_ACCESS_PLATFORM & 1)
+		update_all();
+	device->run(1);
 }
 
 static void store(uint64_t at, const void *bytes, size_t size)
@@ -180,6 +277,69 @@ static void offer(struct input *in)
 	store(RING(i) + PAGE + 4 + available[i] % NUM * 2, &head, sizeof(head));
 	available[i]++;
 	store(RING(i) + PAGE + 2, &available[i], sizeof(available[i]));
+}
+
+/*
+ * A request as the device expects it, but for what the input has changed in it: a header,
+ * what is read after it, and what is written.  Becomes the next chain of its ring.
+ */
+static void request(struct input *in)
+{
+	static const struct virtio_vsock_hdr packet = {
+		.src_cid = 42, .dst_cid = 2, .src_port = 1, .dst_port = 1, .type = 1, .op = 1};
+	union {
+		uint8_t bytes[64];
+		struct virtio_scsi_cmd_req command;
+		struct virtio_vsock_hdr packet;
+	} head = {{0}};
+	unsigned i = take8(in) % device->n_vqs, slot = take8(in) % (NUM / 4), at = take8(in) % 64;
+	uint64_t place = RING(RINGS) + (1 + slot) * PAGE;
+	uint16_t first = (uint16_t)(slot * 4), n = 0;
+	uint32_t size[3] = {sizeof(struct virtio_net_hdr_mrg_rxbuf), take16(in) % 3000,
+			    take16(in) % 3000};
+	struct vring_desc desc[3];
+
+	if (device->run == run_vsock) {
+		head.packet = packet;
+		size[0] = sizeof(packet);
+		size[1] %= 256;
+		head.packet.len = size[1];
+	} else if (device->run == run_scsi) {
+		head.command.lun[0] = 1;
+		head.command.lun[3] = take8(in) % 3;
+		take(in, head.command.cdb, 16);
+		size[0] = i == 0 ? sizeof(struct virtio_scsi_ctrl_tmf_req)
+				 : sizeof(struct virtio_scsi_cmd_req);
+	} else if (device->run == run_vdpa) {
+		size[0] = sizeof(struct virtio_blk_outhdr);
+		head.bytes[0] = take8(in);
+		head.bytes[8] = take8(in) % 140;
+	}
+	head.bytes[at] ^= take8(in);
+	store(place, &head, sizeof(head));
+	for (unsigned part = 0; part < 3; part++) {
+		if (!size[part])
+			continue;
+		desc[n] = (struct vring_desc){place + part * (PAGE / 4), size[part],
+					      part == 2 ? VRING_DESC_F_WRITE : 0,
+					      (uint16_t)(first + n + 1)};
+		desc[n++].flags |= VRING_DESC_F_NEXT;
+	}
+	desc[n - 1].flags &= (uint16_t)~VRING_DESC_F_NEXT;
+	store(RING(i) + first * sizeof(desc[0]), desc, n * sizeof(desc[0]));
+	store(RING(i) + PAGE + 4 + available[i] % NUM * 2, &first, sizeof(first));
+	available[i]++;
+	store(RING(i) + PAGE + 2, &available[i], sizeof(available[i]));
+}
+
+/* A packet for vhost-net's receive ring, with a header that says anything. */
+static void arrive(struct input *in)
+{
+	uint8_t packet[200];
+	size_t size = take8(in) % sizeof(packet);
+
+	take(in, packet, size);
+	standin_write(taps[take8(in) % TAPS], packet, size);
 }
 
 static void kick(struct input *in)
@@ -220,6 +380,56 @@ static uint64_t address(struct input *in)
 	}
 }
 
+/* Of vhost-scsi alone; each is a thread, so there are not many. */
+static void change_workers(unsigned ring, unsigned what)
+{
+	struct vhost_vring_worker attach = {.index = ring, .worker_id = what >> 4};
+	struct vhost_worker_state state = {.worker_id = what >> 4};
+
+	if (what & 1)
+		call(VHOST_ATTACH_VRING_WORKER, &attach);
+	else if (what & 2)
+		call(VHOST_FREE_WORKER, &state);
+	else if (workers++ < 4)
+		call(VHOST_NEW_WORKER, &state);
+}
+
+static void of_vdpa(struct input *in)
+{
+	struct {
+		struct vhost_vdpa_config head;
+		uint8_t data[16];
+	} config = {{.off = take8(in), .len = take8(in) % 17}, {0}};
+	uint8_t what = take8(in), status = take8(in);
+	struct vhost_vring_state state = {.index = what >> 4, .num = status};
+
+	switch (what & 7) {
+	case 0:
+		call(VHOST_VDPA_SUSPEND, NULL);
+		break;
+	case 1:
+		call(VHOST_VDPA_RESUME, NULL);
+		break;
+	case 2:
+		call(VHOST_VDPA_SET_STATUS, &status);
+		update_all();
+		break;
+	case 3:
+		call(VHOST_VDPA_SET_GROUP_ASID, &state);
+		break;
+	case 4:
+		call(VHOST_VDPA_SET_VRING_ENABLE, &state);
+		break;
+	case 5:
+		call(VHOST_VDPA_GET_CONFIG, &config);
+		break;
+	default:
+		take(in, config.data, sizeof(config.data));
+		call(VHOST_VDPA_SET_CONFIG, &config);
+		break;
+	}
+}
+
 static void client(struct input *in)
 {
 	unsigned which = take8(in);
@@ -230,7 +440,7 @@ static void client(struct input *in)
 
 	switch (which % 16) {
 	case 0:
-		run(which & 0x80);
+		device->run(which >> 6);
 		break;
 	case 1:
 		set_memory(which & 0x80);
@@ -275,8 +485,14 @@ static void client(struct input *in)
 	case 12:
 		call(VHOST_SET_OWNER, NULL);
 		break;
-	default:
+	case 13:
 		call(VHOST_GET_VRING_BASE, &state);
+		break;
+	case 14:
+		change_workers(which >> 4 & 3, take8(in));
+		break;
+	default:
+		of_vdpa(in);
 		break;
 	}
 }
@@ -305,7 +521,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		start();
 	open_device(&in);
 	while (in.left) {
-		switch (take8(&in) % 10) {
+		switch (take8(&in) % 13) {
 		case 0:
 			scribble(&in);
 			break;
@@ -322,6 +538,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 5:
 		case 6:
 			offer(&in);
+			break;
+		case 7:
+		case 8:
+			request(&in);
+			break;
+		case 9:
+			arrive(&in);
 			break;
 		default:
 			descriptor(&in);
