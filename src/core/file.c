@@ -63,7 +63,7 @@ static void file_init(struct file *f, const struct file_ops *ops, void *priv, in
 	f->dev = 0;
 	f->ino = 0;
 	f->hash_next = NULL;
-	f->self = f->peer = -1;
+	f->self = f->peer = f->origin = -1;
 	f->events = 0;
 	atomic_store(&f->refs, 1);
 }
@@ -133,6 +133,7 @@ void file_put(struct file *f)
 		f->ops->release(f);
 	hostfd_close(f->self);
 	hostfd_close(f->peer);
+	hostfd_close(f->origin);
 	if (trace_enabled)
 		trace_event("release(<%s>)", f->ops->kind);
 	file_free(f);
@@ -250,10 +251,10 @@ int node_open(const char *path, int flags)
 		return -ENOMEM;
 	file_init(f, node->ops, NULL, flags, node->rdev);
 	fd = node->ops->messages
-		     ? placeholder_socket(flags, &f->peer)
+		     ? placeholder_socket(node->ops->kind, flags, &f->peer)
 		     : with_access_mode(placeholder_memfd(node->ops->kind, flags), flags);
 	result = fd;
-	if (fd >= 0 && node->ops->messages)
+	if (fd >= 0 && (node->ops->messages || node->ops->reopened))
 		result = f->self = hostfd_duplicate(fd);
 	if (fd >= 0 && flags & O_NONBLOCK) /* nothing waits, but F_GETFL shows it */
 		host_syscall(SYS_fcntl, fd, F_SETFL, O_NONBLOCK);
@@ -276,4 +277,26 @@ fail:
 	atomic_store(&f->refs, 0);
 	file_free(f);
 	return result;
+}
+
+/* ---- files that come from other processes ---- */
+
+int file_take(struct file *f)
+{
+	if (placeholder_marked(f->self) || placeholder_marked(f->origin))
+		return -EBUSY;
+	placeholder_mark(f->self, true);
+	placeholder_mark(f->origin, true);
+	return 0;
+}
+
+void file_give_up(struct file *f)
+{
+	placeholder_mark(f->self, false);
+	placeholder_mark(f->origin, false);
+}
+
+bool file_is_untaken(const struct file *f)
+{
+	return f->ops->reopened && !placeholder_marked(f->self);
 }

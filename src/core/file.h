@@ -31,6 +31,11 @@ struct file_ops {
 	bool messages; /* read, written and polled: the placeholder is a socket, and what poll
 			* says of it is file_set_events()'s */
 	/*
+	 * Until file_take() a file is as good as one that is newly opened: a process that gets a
+	 * descriptor of it over a socket or through an exec opens its own in its place.
+	 */
+	bool reopened;
+	/*
 	 * Opens through a node: fills f->priv.  `context` is the node's.  0 or -errno, and
 	 * then release() is not called.
 	 */
@@ -64,7 +69,10 @@ struct file {
 	_Atomic int refs;
 	dev_t dev;         /* identity: the placeholder's inode */
 	ino_t ino;
-	int self, peer;    /* both ends of a placeholder that is a socket, private; -1 */
+	int self;          /* of a placeholder that is a socket, or of a file that may be reopened:
+			    * private; -1 */
+	int peer;          /* the other end of a socket, private; -1 */
+	int origin;        /* the placeholder of the file that it was reopened for, private; -1 */
 	short events;      /* what poll says of it, see file_set_events() */
 	struct file *hash_next; /* inode hash, under the fd table's lock */
 };
@@ -106,6 +114,16 @@ void file_put(struct file *f);
  * handler.
  */
 void file_set_events(struct file *f, short events);
+
+/*
+ * For ops that are `reopened`.  From now on, or until it is given up, what the file is lives in
+ * this process: 0, or -EBUSY if another process has done so with its file for the same
+ * descriptor.
+ */
+int file_take(struct file *f);
+void file_give_up(struct file *f);
+/* Whether who gets a descriptor of it shall open its own. */
+bool file_is_untaken(const struct file *f);
 
 /* ---- device nodes ---- */
 

@@ -8,13 +8,20 @@
  */
 #include "core/placeholder.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+
+#define BIND_TRIES 1000u
 
 static const char filler[2048];
 
@@ -47,7 +54,42 @@ int placeholder_memfd(const char *kind, int flags)
 	return (int)fd;
 }
 
-int placeholder_socket(int flags, int *ret_peer)
+/*
+ * Processes of several PID namespaces may meet in one of sockets.  Without a name the file
+ * does all it should but pass to other processes.
+ */
+static void bind_name(int fd, const char *kind)
+{
+	static _Atomic unsigned number;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	long result = -EADDRINUSE;
+	int length;
+
+	for (unsigned i = 0; i < BIND_TRIES && result == -EADDRINUSE; i++) {
+		length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+				  PLACEHOLDER_NAME "%s:%d:%u", kind, (int)host_syscall(SYS_getpid),
+				  atomic_fetch_add(&number, 1));
+		result = host_syscall(SYS_bind, fd, &address,
+				      offsetof(struct sockaddr_un, sun_path) + 1 + length);
+	}
+}
+
+void placeholder_mark(int fd, bool on)
+{
+	struct stat st;
+
+	if (fd >= 0 && host_fstat(fd, &st) == 0)
+		host_syscall(SYS_fchmod, fd, (st.st_mode & 0777) | (on ? (unsigned)S_ISVTX : 0u));
+}
+
+bool placeholder_marked(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && host_fstat(fd, &st) == 0 && st.st_mode & S_ISVTX;
+}
+
+int placeholder_socket(const char *kind, int flags, int *ret_peer)
 {
 	int type = SOCK_SEQPACKET, smallest = 0, pair[2];
 	long result;
@@ -57,6 +99,7 @@ int placeholder_socket(int flags, int *ret_peer)
 	result = host_syscall(SYS_socketpair, AF_UNIX, type, 0, pair);
 	if (result < 0)
 		return (int)result;
+	bind_name(pair[0], kind);
 	host_syscall(SYS_setsockopt, pair[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest));
 	result = send_message(pair[0], sizeof(filler));
 	if (result == sizeof(filler))

@@ -25,9 +25,16 @@ int placeholder_memfd(const char *kind, int flags);
 
 /*
  * One end of a pair of sockets, for files that are polled; at first neither readable nor
- * writable.  *ret_peer is the other end (private).  Descriptor or -errno.
+ * writable.  *ret_peer is the other end (private).  Its abstract address is
+ * "standin:KIND:PID:NUMBER".  Descriptor or -errno.
  */
-int placeholder_socket(int flags, int *ret_peer);
+int placeholder_socket(const char *kind, int flags, int *ret_peer);
+/*
+ * A mark that every process sees which has a descriptor of the placeholder, and which goes
+ * with the placeholder: the sticky bit of its inode.
+ */
+void placeholder_mark(int fd, bool on);
+bool placeholder_marked(int fd);
 /* `self` is any descriptor of the first end.  To be called on changes only. */
 void placeholder_set_readable(int self, int peer, bool readable);
 void placeholder_set_writable(int self, int peer, bool writable);

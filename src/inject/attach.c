@@ -26,30 +26,56 @@ static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 static pid_t attached; /* the owner, if we connected to it */
 static pid_t tracer;   /* the same as we see its pid */
 
+#define NAME_MAX_ 128
+
+/* The name of the placeholder behind `fd`, from "standin:" on; NULL: it is none. */
+static char *memfd_name(int fd, char name[NAME_MAX_])
+{
+	static const char memfd[] = "/memfd:";
+	char path[64];
+	long length;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = host_syscall(SYS_readlinkat, -1, path, name, NAME_MAX_ - 1);
+	if (length < 0)
+		return NULL;
+	name[length] = '\0';
+	return strncmp(name, memfd, sizeof(memfd) - 1) == 0 ? name + sizeof(memfd) - 1 : NULL;
+}
+
+static char *socket_name(int fd, char name[NAME_MAX_])
+{
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address) - 1;
+
+	if (host_syscall(SYS_getsockname, fd, &address, &size) < 0 ||
+	    address.sun_family != AF_UNIX || address.sun_path[0])
+		return NULL;
+	return strncpy(name, address.sun_path + 1, NAME_MAX_ - 1);
+}
+
 /* Whose file `fd` is and of what kind, from the placeholder's name.  0: it is none. */
 static pid_t maker_of(int fd, char kind[FORWARD_KIND_MAX])
 {
-	static const char prefix[] = "/memfd:" PLACEHOLDER_NAME;
-	char path[64], name[128], *colon;
-	struct stat st;
-	long length, pid;
+	static const char prefix[] = PLACEHOLDER_NAME;
+	char buffer[NAME_MAX_] = "", *name = NULL, *colon;
+	struct stat st = {0};
+	long pid;
 
-	if (host_fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    (uint64_t)st.st_size != PLACEHOLDER_SIZE)
+	if (host_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size == PLACEHOLDER_SIZE)
+		name = memfd_name(fd, buffer);
+	else if (S_ISSOCK(st.st_mode))
+		name = socket_name(fd, buffer);
+	if (!name || strncmp(name, prefix, sizeof(prefix) - 1) != 0)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	length = host_syscall(SYS_readlinkat, -1, path, name, sizeof(name) - 1);
-	if (length < 0)
-		return 0;
-	name[length] = '\0';
-	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
-		return 0;
-	colon = strchr(name + sizeof(prefix) - 1, ':');
+	name += sizeof(prefix) - 1;
+	colon = strchr(name, ':');
 	pid = colon ? strtol(colon + 1, NULL, 10) : 0;
 	if (pid <= 0)
 		return 0;
 	*colon = '\0';
-	snprintf(kind, FORWARD_KIND_MAX, "%.*s", FORWARD_KIND_MAX - 1, name + sizeof(prefix) - 1);
+	snprintf(kind, FORWARD_KIND_MAX, "%.*s", FORWARD_KIND_MAX - 1, name);
 	return (pid_t)pid;
 }
 
@@ -116,7 +142,7 @@ void attach_received(int fd, bool sent)
 		return;
 	}
 	pid = maker_of(fd, kind);
-	if (!pid)
+	if (!pid || attach_reopened(fd, kind))
 		return;
 	pthread_mutex_lock(&attaching);
 	/* A client by fork asks the one owner that it has, which says if it knows the file. */
@@ -140,6 +166,11 @@ void attach_sending(int fd, bool undo)
 
 	if (!f)
 		return;
+	if (file_is_untaken(f)) {
+		/* Who receives it needs nothing from here. */
+		file_put(f);
+		return;
+	}
 	if (forward_is_remote(f)) {
 		rq.file = forward_name(f);
 		forward_ask(&rq, &reply, NULL);
@@ -155,4 +186,15 @@ void attach_spawning(void)
 {
 	if (!forward_active() && fdtable_any())
 		owner_listen();
+}
+
+void attach_opened(int fd)
+{
+	struct file *f = file_get(fd);
+
+	if (!f)
+		return;
+	if (f->ops->reopened)
+		owner_directory();
+	file_put(f);
 }

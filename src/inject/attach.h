@@ -17,5 +17,7 @@
 void attach_received(int fd, bool sent);
 void attach_sending(int fd, bool undo);
 void attach_spawning(void);
+/* A device was opened, and an exec of this process may come next. */
+void attach_opened(int fd);
 
 #endif

@@ -233,7 +233,7 @@ static void client_hung_up(struct client *c)
 	for (size_t i = 0; c->who.pid && c->who.pidfd >= 0 && i < c->n; i++) {
 		struct file *f = c->files[i];
 
-		if (!process_has(c->who.pid, f))
+		if (file_is_untaken(f) || !process_has(c->who.pid, f))
 			continue;
 		c->files[i] = c->files[kept];
 		c->files[kept++] = f;
@@ -566,17 +566,23 @@ bool owner_address(pid_t pid, struct sockaddr_un *address)
 	return length > 0 && (size_t)length < sizeof(address->sun_path);
 }
 
+void owner_directory(void)
+{
+	struct sockaddr_un address;
+
+	if (!owner_address(0, &address))
+		return;
+	*strrchr(address.sun_path, '/') = '\0';
+	host_syscall(SYS_mkdir, address.sun_path, 0700);
+}
+
 static int bind_address(int fd)
 {
 	struct sockaddr_un address;
-	char *slash;
 
 	if (!owner_address((pid_t)host_syscall(SYS_getpid), &address))
 		return -ENAMETOOLONG;
-	slash = strrchr(address.sun_path, '/');
-	*slash = '\0';
-	host_syscall(SYS_mkdir, address.sun_path, 0700);
-	*slash = '/';
+	owner_directory();
 	/* One of a process that is gone and had the same pid. */
 	host_syscall(SYS_unlink, address.sun_path);
 	return (int)host_syscall(SYS_bind, fd, &address, sizeof(address));

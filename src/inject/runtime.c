@@ -160,10 +160,15 @@ static void *runtime_mmap(void *address, size_t size, int protection, int flags,
 
 static int runtime_open(const char *path, int flags)
 {
+	int fd;
+
 	if (forward_active())
 		return forward_open(path, flags);
 	owner_settle();
-	return call_open(path, flags);
+	fd = call_open(path, flags);
+	if (fd >= 0)
+		attach_opened(fd);
+	return fd;
 }
 
 static void runtime_fork_child(void)

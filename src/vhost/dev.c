@@ -101,9 +101,14 @@ static long set_owner(struct vhost_dev *dev)
 	/* The workers can only work in this process's memory. */
 	if (user_client.pid)
 		return -ENOMEM;
-	ret = vhost_workers_start(dev);
+	ret = file_take(dev->file);
 	if (ret)
 		return ret;
+	ret = vhost_workers_start(dev);
+	if (ret) {
+		file_give_up(dev->file);
+		return ret;
+	}
 	dev->owned = true;
 	dev->owner = user_client.pid;
 	return 0;
@@ -131,6 +136,8 @@ static void forget(struct vhost_dev *dev)
 	vhost_iotlb_destroy(dev->memory);
 	dev->memory = NULL;
 	forget_features(dev);
+	if (dev->owned)
+		file_give_up(dev->file);
 	dev->owned = false;
 }
 

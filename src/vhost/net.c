@@ -253,6 +253,7 @@ const struct ioctl_table vhost_net_table = {
 const struct file_ops vhost_net_ops = {
 	.kind = "vhost-net",
 	.ioctls = &vhost_net_table,
+	.reopened = true,
 	.messages = true,
 	.open = net_open_file,
 	.release = net_release,

@@ -330,6 +330,7 @@ const struct ioctl_table vhost_scsi_table = {
 const struct file_ops vhost_scsi_ops = {
 	.kind = "vhost-scsi",
 	.ioctls = &vhost_scsi_table,
+	.reopened = true,
 	.open = scsi_open,
 	.release = scsi_release,
 };

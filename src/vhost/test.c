@@ -197,6 +197,7 @@ const struct ioctl_table vhost_test_table = {
 const struct file_ops vhost_test_ops = {
 	.kind = "vhost-test",
 	.ioctls = &vhost_test_table,
+	.reopened = true,
 	.open = test_open,
 	.release = test_release,
 };

@@ -181,6 +181,7 @@ const struct ioctl_table vhost_vsock_table = {
 const struct file_ops vhost_vsock_ops = {
 	.kind = "vhost-vsock",
 	.ioctls = &vhost_vsock_table,
+	.reopened = true,
 	.messages = true,
 	.open = vsock_open,
 	.release = vsock_release,

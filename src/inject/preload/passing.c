@@ -2,7 +2,7 @@
 /*
  * Descriptors that come from other processes, and that go to them.
  *
- * Stood-in files are recognised by the size that nothing else has, and are what loads the
+ * Stood-in files are recognised by the size or name that nothing else has, and are what loads the
  * runtime in a process that has opened no device: when one is received, or when one was
  * there at the start.  The latter is looked for only if some process of the run has made
  * the directory of owners; otherwise a start costs one access(2).
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #include "core/placeholder.h"
 #include "inject/x86_64/raw.h"
@@ -17,10 +18,17 @@
 
 static bool placeholder(int fd)
 {
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof(address);
 	struct stat st;
 
-	return raw2(SYS_fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	       (uint64_t)st.st_size == PLACEHOLDER_SIZE;
+	if (raw2(SYS_fstat, fd, &st) != 0)
+		return false;
+	if (S_ISREG(st.st_mode))
+		return (uint64_t)st.st_size == PLACEHOLDER_SIZE;
+	return S_ISSOCK(st.st_mode) && raw3(SYS_getsockname, fd, &address, &size) == 0 &&
+	       address.sun_family == AF_UNIX &&
+	       memcmp(address.sun_path, "\0" PLACEHOLDER_NAME, sizeof(PLACEHOLDER_NAME)) == 0;
 }
 
 static void arrived(int fd, bool sent)
