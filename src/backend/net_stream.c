@@ -126,24 +126,30 @@ uint64_t net_stream_consume(struct net_stream *s, unsigned n)
 /* Frames that can't be ones are left out; one that is too long can't be waited for. */
 static int check_lengths(struct net_stream *s)
 {
-	size_t at = s->in_start;
+	size_t at = s->in_start, to = at;
 	uint32_t size;
+	int ret = 0;
 
 	while (s->in_end - at >= PREFIX) {
 		size = length_at(s, at);
-		if (size > NET_FRAME_MAX)
-			return -EPROTO;
+		if (size > NET_FRAME_MAX) {
+			ret = -EPROTO;
+			break;
+		}
 		if (s->in_end - at - PREFIX < size)
 			break;
-		if (size < ETHER_HEADER) {
-			memmove(s->in + at, s->in + at + PREFIX + size,
-				s->in_end - at - PREFIX - size);
-			s->in_end -= PREFIX + size;
-			continue;
+		if (size >= ETHER_HEADER) {
+			if (to != at)
+				memmove(s->in + to, s->in + at, PREFIX + size);
+			to += PREFIX + size;
 		}
 		at += PREFIX + size;
 	}
-	return 0;
+	if (to != at) {
+		memmove(s->in + to, s->in + at, s->in_end - at);
+		s->in_end -= at - to;
+	}
+	return ret;
 }
 
 int net_stream_fill(struct net_stream *s)
