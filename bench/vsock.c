@@ -461,6 +461,8 @@ static int measure_vsock(const char *path)
 		host(listeners);
 		exit(0);
 	}
+	for (unsigned mode = 0; mode < MODES; mode++)
+		close(listeners[mode]);
 	guest_start();
 	for (unsigned mode = 0; mode < MODES; mode++) {
 		guest_connect(mode);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -720,6 +722,138 @@ static void test_log(void **state)
 	set_addr(1, 0, 0);
 }
 
+/* A guest that says what it must not, or what makes no sense. */
+static void test_nonsense(void **state)
+{
+	static const uint16_t ops[] = {VIRTIO_VSOCK_OP_INVALID, VIRTIO_VSOCK_OP_REQUEST,
+				       VIRTIO_VSOCK_OP_RESPONSE, 8, 0xffff};
+	char data[BUFFER];
+	int fd = guest_connects(1234, 65536);
+	struct virtio_vsock_hdr h;
+
+	/* On a connection these change nothing. */
+	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		assert_true(transmit(ops[i], 1000, 1234, 0xffffffff, 65536, 0, "x", 1));
+		assert_false(receive(&h, NULL, 20));
+	}
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0xffffffff, 65536, 0, "", 0));
+	assert_true(transmit(VIRTIO_VSOCK_OP_SHUTDOWN, 1000, 1234, 0xfffffffc, 65536, 0, "", 0));
+	assert_int_equal(recv(fd, data, sizeof(data), MSG_DONTWAIT), -1);
+	/* It has taken more than was sent, so there is no room; then there is all room at once. */
+	assert_true(transmit(VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, 1234, 0, 65536, 7, NULL, 0));
+	assert_int_equal(write(fd, "abc", 3), 3);
+	assert_false(receive(&h, NULL, 20));
+	assert_true(transmit(VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, 1234, 0, UINT32_MAX, 0, NULL, 0));
+	h = expect(VIRTIO_VSOCK_OP_RW, data);
+	assert_int_equal(h.len, 3);
+	/* Answers to nobody, and of nobody's types. */
+	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		assert_true(transmit(ops[i], 1001, 1234, 0, 65536, 0, "x", 1));
+		expect(VIRTIO_VSOCK_OP_RST, NULL);
+	}
+	type = 0xffff;
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 0, "x", 1));
+	expect(VIRTIO_VSOCK_OP_RST, NULL);
+	/* The connection is as it was. */
+	type = VIRTIO_VSOCK_TYPE_STREAM;
+	assert_true(transmit(VIRTIO_VSOCK_OP_RW, 1000, 1234, 0, 65536, 3, "good", 4));
+	read_all(fd, data, 4);
+	assert_memory_equal(data, "good", 4);
+	close(fd);
+	expect(VIRTIO_VSOCK_OP_SHUTDOWN, NULL);
+}
+
+static void set_running(int on)
+{
+	assert_int_equal(standin_ioctl(guest->fd, VHOST_VSOCK_SET_RUNNING, &on), 0);
+}
+
+/* Rings as after a reset of the guest, which knows nothing of what was before. */
+static void reboot(void)
+{
+	set_running(0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct ring *r = &guest->ring[i];
+
+		memset(&r->avail, 0, sizeof(r->avail));
+		memset(&r->used, 0, sizeof(r->used));
+		r->seen = 0;
+		set_state(VHOST_SET_VRING_BASE, i, 0);
+	}
+	for (unsigned i = 0; i < NUM; i++)
+		guest->ring[0].avail.ring[i] = (uint16_t)i;
+	guest->ring[0].avail.idx = NUM;
+	set_running(1);
+}
+
+/* Connections outlast the guest's reset until it says that it doesn't know them. */
+static void test_reboot(void **state)
+{
+	char data[BUFFER];
+
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = guest_connects(1234, 65536);
+
+		reboot();
+		assert_int_equal(recv(fd, data, sizeof(data), MSG_DONTWAIT), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(write(fd, "still there?", 12), 12);
+		expect(VIRTIO_VSOCK_OP_RW, data);
+		assert_true(transmit(VIRTIO_VSOCK_OP_RST, 1000, 1234, 0, 0, 0, NULL, 0));
+		assert_int_equal(read(fd, data, 1), 0);
+		close(fd);
+	}
+}
+
+/* Programs that connect, wherever the guest is at the moment, and don't wait for it. */
+static void *callers(void *arg)
+{
+	_Atomic bool *end = arg;
+	char place[64];
+
+	snprintf(place, sizeof(place), "%s/", directory);
+	for (unsigned i = 0; !*end; i++) {
+		int kind = i & 2 ? SOCK_STREAM : SOCK_SEQPACKET, fd = socket(AF_UNIX, kind, 0);
+		struct sockaddr_un a;
+		socklen_t size = vsock_place_guest(place, CID + i % 2, kind, &a);
+
+		if (connect(fd, (struct sockaddr *)&a, size) == 0)
+			send(fd, "CONNECT 77\n", 11, MSG_NOSIGNAL | MSG_DONTWAIT);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void test_cid_changes_under_load(void **state)
+{
+	_Atomic bool end = false;
+	char configuration[128], place[64];
+	struct sockaddr_un a;
+	pthread_t thread;
+	uint64_t cid;
+	int fd;
+
+	snprintf(place, sizeof(place), "%s/", directory);
+	snprintf(configuration, sizeof(configuration), "vsock %s", place);
+	assert_int_equal(standin_start(configuration), 0);
+	fd = standin_open("/dev/vhost-vsock", O_RDWR);
+	assert_int_equal(standin_ioctl(fd, VHOST_SET_OWNER), 0);
+	pthread_create(&thread, NULL, callers, &end);
+	for (unsigned i = 0; i < 200; i++) {
+		cid = CID + i % 2;
+		assert_int_equal(standin_ioctl(fd, VHOST_VSOCK_SET_GUEST_CID, &cid), 0);
+		usleep(200);
+	}
+	end = true;
+	pthread_join(thread, NULL);
+	standin_close(fd);
+	for (unsigned i = 0; i < 4; i++) {
+		vsock_place_guest(place, CID + i % 2, i & 2 ? SOCK_STREAM : SOCK_SEQPACKET, &a);
+		assert_int_not_equal(access(a.sun_path, F_OK), 0);
+	}
+	standin_stop();
+}
+
 /* What QEMU does while a guest runs: eventfds, the memory table. */
 static void *changes(void *arg)
 {
@@ -769,6 +903,38 @@ static void test_changes_under_load(void **state)
 	expect(VIRTIO_VSOCK_OP_SHUTDOWN, NULL);
 }
 
+/* A process with a device that is killed: programs hear so, and the next one takes its place. */
+static void test_killed(void **state)
+{
+	int ready[2], fd;
+	char byte;
+	pid_t child;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		setup(state);
+		if (write(ready[1], "x", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	snprintf(path, sizeof(path), "%s/guest", directory);
+	fd = dial("CONNECT 77\n");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	assert_true(read(fd, &byte, 1) <= 0);
+	close(fd);
+	assert_int_equal(access(path, F_OK), 0);
+	setup(state);
+	fd = dial("CONNECT 77\n");
+	expect(VIRTIO_VSOCK_OP_REQUEST, NULL);
+	close(fd);
+	teardown(state);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 /* A file of another kind where the socket should be is somebody's. */
 static void test_file_in_the_way(void **state)
 {
@@ -802,8 +968,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guest_not_running, setup, teardown),
 		cmocka_unit_test(test_directory),
 		cmocka_unit_test_setup_teardown(test_bad_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reboot, setup, teardown),
+		cmocka_unit_test(test_cid_changes_under_load),
 		cmocka_unit_test_setup_teardown(test_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_changes_under_load, setup, teardown),
+		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_file_in_the_way),
 	};
 	char command[96];
