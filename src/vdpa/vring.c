@@ -30,34 +30,23 @@ static long set_num(struct vdpa_queue *q, uint32_t num)
 	return 0;
 }
 
-static uint32_t join(uint16_t at, bool wrap)
-{
-	return at | (wrap ? 1u << 15 : 0);
-}
-
 static long get_base(struct vdpa_queue *q, unsigned long arg)
 {
 	struct virtqueue_state at;
-	uint32_t num;
 
 	vdpa_queue_get_state(q, &at);
-	num = at.avail;
-	if (vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED))
-		num = join(at.avail, at.avail_wrap) | join(at.used, at.used_wrap) << 16;
-	return give_state(arg, q->index, num);
+	return give_state(arg, q->index,
+			  virtqueue_state_base(&at, vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED)));
 }
 
 /* Devices here have nothing in flight when they are asked or told where they are. */
 static long set_base(struct vdpa_queue *q, uint32_t num)
 {
-	struct virtqueue_state at = {.avail = (uint16_t)num, .avail_wrap = true};
+	bool packed = vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED);
+	struct virtqueue_state at = virtqueue_base_state(num, packed);
 
-	if (vdpa_has(q->vdpa, VIRTIO_F_RING_PACKED)) {
-		at.avail = num & 0x7fff;
-		at.avail_wrap = num & 0x8000;
-	} else if (num > 0xffff) {
+	if (!packed && num > 0xffff)
 		return -EINVAL;
-	}
 	at.used = at.avail;
 	at.used_wrap = at.avail_wrap;
 	if (settled(q->vdpa))

@@ -82,30 +82,17 @@ static int ring_init(struct vhost_vq *vq, const struct virtqueue_state *state)
 	return ret;
 }
 
-/* VRING_BASE's number: the available index; packed: that in the lower half and the used one in
- * the upper, each with its wrap counter as bit 15. */
-static void base_to_state(const struct vhost_vq *vq, struct virtqueue_state *ret_state)
+static struct virtqueue_state state_of_base(const struct vhost_vq *vq)
 {
-	*ret_state = (struct virtqueue_state){
-		.avail = (uint16_t)vq->base, .avail_wrap = true, .used_wrap = true};
-	if (vhost_has_feature(vq->dev, VIRTIO_F_RING_PACKED))
-		*ret_state = (struct virtqueue_state){
-			.avail = vq->base & 0x7fff,
-			.avail_wrap = vq->base >> 15 & 1,
-			.used = vq->base >> 16 & 0x7fff,
-			.used_wrap = vq->base >> 31,
-		};
+	return virtqueue_base_state(vq->base, vhost_has_feature(vq->dev, VIRTIO_F_RING_PACKED));
 }
 
-static uint32_t state_to_base(const struct vhost_vq *vq)
+static uint32_t base_of_state(const struct vhost_vq *vq)
 {
 	struct virtqueue_state s;
 
 	virtqueue_get_state(&vq->ring, &s);
-	if (!vq->ring.packed)
-		return s.avail;
-	return s.avail | (uint32_t)s.avail_wrap << 15 | (uint32_t)s.used << 16 |
-	       (uint32_t)s.used_wrap << 31;
+	return virtqueue_state_base(&s, vq->ring.packed);
 }
 
 /*
@@ -142,12 +129,11 @@ static long start_translated(struct vhost_vq *vq)
 
 long vhost_vq_start(struct vhost_vq *vq)
 {
-	struct virtqueue_state state;
+	struct virtqueue_state state = state_of_base(vq);
 	long ret;
 
 	if (vq->active)
 		return 0;
-	base_to_state(vq, &state);
 	if (ring_init(vq, &state))
 		return -EFAULT;
 	ret = vq->dev->iotlb && !vq->ring.packed ? start_translated(vq)
@@ -160,11 +146,10 @@ long vhost_vq_start(struct vhost_vq *vq)
 
 void vhost_vq_start_anyhow(struct vhost_vq *vq)
 {
-	struct virtqueue_state state;
+	struct virtqueue_state state = state_of_base(vq);
 
 	if (vq->active || (has_addresses(vq) && vhost_vq_start(vq) == 0))
 		return;
-	base_to_state(vq, &state);
 	vq->active = ring_init(vq, &state) == 0;
 }
 
@@ -172,7 +157,7 @@ void vhost_vq_stop(struct vhost_vq *vq)
 {
 	if (!vq->active)
 		return;
-	vq->base = state_to_base(vq);
+	vq->base = base_of_state(vq);
 	virtqueue_release(&vq->ring);
 	vq->active = false;
 }
@@ -351,7 +336,7 @@ static long set_base(struct vhost_vq *vq, unsigned long arg)
 static long get_base(struct vhost_vq *vq, unsigned long arg)
 {
 	struct vhost_vring_state s = {.index = vq->index,
-				      .num = vq->active ? state_to_base(vq) : vq->base};
+				      .num = vq->active ? base_of_state(vq) : vq->base};
 
 	return copy_to_user((void *)arg, &s, sizeof(s));
 }

@@ -227,6 +227,32 @@ void virtqueue_get_state(const struct virtqueue *vq, struct virtqueue_state *ret
 /* -EINVAL: packed, and a slot is not below num. */
 int virtqueue_set_state(struct virtqueue *vq, const struct virtqueue_state *state);
 
+/*
+ * The state as the one number of VHOST_GET_VRING_BASE and VHOST_SET_VRING_BASE (vhost.c).  Split:
+ * the available index; that of the used ring is in the ring.  Packed: the available slot in the
+ * lower half and the used one in the upper, each with its wrap counter as bit 15.
+ */
+static inline uint32_t virtqueue_state_base(const struct virtqueue_state *state, bool packed)
+{
+	if (!packed)
+		return state->avail;
+	return state->avail | (uint32_t)state->avail_wrap << 15 | (uint32_t)state->used << 16 |
+	       (uint32_t)state->used_wrap << 31;
+}
+
+static inline struct virtqueue_state virtqueue_base_state(uint32_t base, bool packed)
+{
+	if (!packed)
+		return (struct virtqueue_state){
+			.avail = (uint16_t)base, .avail_wrap = true, .used_wrap = true};
+	return (struct virtqueue_state){
+		.avail = base & 0x7fff,
+		.used = base >> 16 & 0x7fff,
+		.avail_wrap = base >> 15 & 1,
+		.used_wrap = base >> 31,
+	};
+}
+
 /* Which writes go to ops->log_*.  May be changed at any time. */
 static inline void virtqueue_log(struct virtqueue *vq, bool buffers, bool rings)
 {

@@ -387,6 +387,52 @@ static void test_state(void **state)
 	rig_close(&rig);
 }
 
+/*
+ * A packed ring is taken over by its base alone, before and behind its end, with chains in
+ * flight: what vhost's clients do when a guest moves.
+ */
+static void test_packed_base(void **state)
+{
+	static const uint32_t bases[] = {
+		/* Four slots; after the first, one chain is in flight. */
+		0x80008000, 0x80008001, 0x80018002, 0x80028003, 0x80030000,
+		0x00000001, 0x00010002, 0x00020003, 0x00038000, 0x80008001,
+	};
+	struct rig_buffer b = {RIG_BUFFERS, 16, true};
+	struct virtqueue_chain first, second;
+	struct virtqueue_state at;
+	uint32_t length, base;
+
+	rig_open(&rig, 4, PACKED);
+	for (unsigned i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
+		virtqueue_get_state(&rig.vq, &at);
+		base = virtqueue_state_base(&at, true);
+		assert_int_equal(base, bases[i]);
+		/* Forgets all but the number. */
+		assert_int_equal(virtqueue_set_state(&rig.vq, &(struct virtqueue_state){0}), 0);
+		at = virtqueue_base_state(base, true);
+		assert_int_equal(virtqueue_set_state(&rig.vq, &at), 0);
+
+		rig.pool.n_iov = rig.pool.n_ranges = 0;
+		assert_true(rig_add(&rig, &b, 1, false) >= 0);
+		assert_int_equal(virtqueue_fetch(&rig.vq, &second, 1, &rig.pool), 1);
+		/* One stays in flight, always. */
+		if (i > 0) {
+			first.written = i;
+			assert_int_equal(virtqueue_used(&rig.vq, &first, 1), 0);
+			assert_true(rig_take(&rig, &length) >= 0);
+			assert_int_equal(length, i);
+		}
+		first = second;
+	}
+	assert_int_equal(virtqueue_used(&rig.vq, &first, 1), 0);
+	rig_close(&rig);
+
+	at = virtqueue_base_state(0xfffe, false);
+	assert_int_equal(at.avail, 0xfffe);
+	assert_int_equal(virtqueue_state_base(&at, false), 0xfffe);
+}
+
 static void test_log(void **state)
 {
 	static const struct rig_buffer buffers[] = {{RIG_BUFFERS, 16, false},
@@ -663,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_signals_packed),
 		cmocka_unit_test(test_kicks),
 		cmocka_unit_test(test_state),
+		cmocka_unit_test(test_packed_base),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_misses),
 		cmocka_unit_test(test_malformed_split),
