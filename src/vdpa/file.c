@@ -91,7 +91,7 @@ static void vdpa_release(struct file *f)
 
 static int vdpa_mmap(struct file *f, struct map_request *request)
 {
-	if (request->size != 4096 || !(request->flags & MAP_SHARED) ||
+	if (request->size == 0 || request->size > 4096 || !(request->flags & MAP_SHARED) ||
 	    request->protection & PROT_READ)
 		return -EINVAL;
 	/* No device here has doorbells that can be mapped. */

@@ -501,6 +501,37 @@ void area_files(void)
 	close(epoll);
 }
 
+/* Doorbells, which the simulators don't have. */
+static void map_doorbell(int fd, const char *name, size_t size, int protection, int flags,
+			 off_t offset)
+{
+	void *at = sys_mmap(NULL, size, protection, flags, fd, offset);
+
+	say(at == MAP_FAILED ? -errno : 0, "%s", name);
+	if (at != MAP_FAILED)
+		munmap(at, size);
+}
+
+void area_doorbell(void)
+{
+	int fd = vdpa_open(NET);
+
+	map_doorbell(fd, "write", 4096, PROT_WRITE, MAP_SHARED, 0);
+	map_doorbell(fd, "no access", 4096, PROT_NONE, MAP_SHARED, 0);
+	map_doorbell(fd, "second queue", 4096, PROT_WRITE, MAP_SHARED, 4096);
+	map_doorbell(fd, "queue 65535", 4096, PROT_WRITE, MAP_SHARED, 65535L * 4096);
+	map_doorbell(fd, "queue 65536", 4096, PROT_WRITE, MAP_SHARED, 65536L * 4096);
+	map_doorbell(fd, "two pages", 8192, PROT_WRITE, MAP_SHARED, 0);
+	map_doorbell(fd, "private", 4096, PROT_WRITE, MAP_PRIVATE, 0);
+	map_doorbell(fd, "read", 4096, PROT_READ, MAP_SHARED, 0);
+	map_doorbell(fd, "read and write", 4096, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	map_doorbell(fd, "half a page", 2048, PROT_WRITE, MAP_SHARED, 0);
+	sys_close(fd);
+	fd = sys_open("/dev/vhost-vdpa-0", O_RDONLY);
+	map_doorbell(fd, "of a file to read", 4096, PROT_WRITE, MAP_SHARED, 0);
+	sys_close(fd);
+}
+
 static const struct area areas[] = {
 	{"identity", area_identity, false}, {"commands", area_commands, false},
 	{"status", area_status, false},     {"features", area_features, false},
@@ -508,7 +539,7 @@ static const struct area areas[] = {
 	{"group", area_group, false},       {"space", area_space, false},
 	{"net", area_net, false},           {"control", area_control, false},
 	{"blk", area_blk, false},           {"suspend", area_suspend, false},
-	{"files", area_files, true},
+	{"files", area_files, true},        {"doorbell", area_doorbell, false},
 };
 
 int main(int argc, char **argv)

@@ -33,6 +33,7 @@ void area_vring(void);
 void area_group(void);
 void area_space(void);
 void area_files(void);
+void area_doorbell(void);
 void area_net(void);
 void area_control(void);
 void area_blk(void);
