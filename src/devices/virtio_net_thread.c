@@ -25,7 +25,7 @@
 #define BUDGET        32u /* packets of a queue in a round: big ones stay in the nearest cache */
 #define EVENTS        16
 #define FEW           16u /* packets: a round with fewer is followed by a pause */
-#define PAUSES        8u
+#define PAUSES        16u
 #define IDLE_NS       60000u
 #define YIELD_NS      4000u
 #define STARVED_NS    100000u
