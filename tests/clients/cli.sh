@@ -6,10 +6,6 @@
 sources=$(cd "$(dirname "$0")/../.." && pwd)
 . "$(dirname "$0")/lib.sh"
 
-# as_user is a function, which in the background would be a shell of its own.
-user=()
-[ "${AS_USER:-0}" = 1 ] && user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-
 # Private directories go where nobody else's are, so that they can be counted.
 export XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"

@@ -5,7 +5,8 @@
 # `check NAME COMMAND...` (or ok/fail/skip), and ends with `finish`.  Everything happens
 # in $work, which is removed.  BUILD is the build directory (meson passes it), $tests the one
 # of the scripts.  With AS_USER=1 the commands run as an ordinary user, uid 65534, without
-# root's groups.
+# root's groups: `as_user COMMAND...`, or `"${user[@]}" COMMAND... &`, where $! is to be the
+# command itself and not a shell around it.
 set -u
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 BUILD=$(cd "${BUILD:-build}" && pwd)
@@ -32,10 +33,11 @@ if [ "${AS_USER:-0}" = 1 ]; then
         chmod -R a+rX "$work/build"
         standin=$work/build/standin
     fi
-    as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+    user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 else
-    as_user() { "$@"; }
+    user=()
 fi
+as_user() { "${user[@]}" "$@"; }
 
 ok() { echo "PASS: $1"; passed=$((passed + 1)); }
 fail() { echo "FAIL: $1${2:+: $2}"; failed=$((failed + 1)); }

@@ -26,7 +26,7 @@ boot() {
 start_passt() {
     rm -rf passt
     mkdir -m 777 passt
-    as_user passt -1 -f -s "$work/passt/socket" -4 -a 10.77.0.2 -n 255.255.255.0 \
+    "${user[@]}" passt -1 -f -s "$work/passt/socket" -4 -a 10.77.0.2 -n 255.255.255.0 \
         -g 10.77.0.1 > passt/out 2>&1 &
     passt=$!
     for _ in $(seq 100); do
@@ -41,7 +41,7 @@ start_passt() {
 with_passt() {
     local host vhost ports RUN
     head -c 16M /dev/urandom > data
-    as_user python3 "$tests/tun_host.py" serve "$work/data" "$work/back" > ports &
+    "${user[@]}" python3 "$tests/tun_host.py" serve "$work/data" "$work/back" > ports &
     host=$!
     for _ in $(seq 100); do
         [ "$(wc -l < ports)" = 2 ] && break
