@@ -96,6 +96,23 @@ ssize_t host_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 	return host_syscall(SYS_pwrite64, fd, buffer, size, offset);
 }
 
+#ifdef __SANITIZE_THREAD__
+/*
+ * The sanitizer has to see that memory at an address is not what was there before.  It
+ * watches libstandin alone, where nothing is wrapped.
+ */
+void *host_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	void *p = mmap(address, size, protection, flags, fd, offset);
+
+	return p == MAP_FAILED ? (void *)(intptr_t)-errno : p;
+}
+
+int host_munmap(void *address, size_t size)
+{
+	return munmap(address, size) ? -errno : 0;
+}
+#else
 void *host_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	return (void *)host_syscall(SYS_mmap, address, size, protection, flags, fd, offset);
@@ -105,6 +122,7 @@ int host_munmap(void *address, size_t size)
 {
 	return (int)host_syscall(SYS_munmap, address, size);
 }
+#endif
 
 int host_mprotect(void *address, size_t size, int protection)
 {

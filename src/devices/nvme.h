@@ -85,8 +85,10 @@ struct nvme_request {
 struct nvme_cq {
 	pthread_mutex_t lock; /* of what follows, where not atomic */
 	_Atomic bool live;
-	uint16_t id, vector;
-	bool interrupts;
+	uint16_t id;
+	/* A completion that is just through may still read them while the queue is made anew. */
+	_Atomic uint16_t vector;
+	_Atomic bool interrupts;
 	bool phase;
 	uint32_t size; /* entries */
 	uint64_t iova;

@@ -140,7 +140,8 @@ static void set_chain(struct device *d, unsigned ring, unsigned i, const void *o
 	struct vring_desc *desc = &d->memory->ring[ring].desc[2 * i];
 	uint64_t at = BASE + offsetof(struct memory, buffer[ring][2 * i]);
 
-	memcpy(d->memory->buffer[ring][2 * i], out, size);
+	if (size)
+		memcpy(d->memory->buffer[ring][2 * i], out, size);
 	if (size)
 		*desc++ = (struct vring_desc){at, size, 0, 0};
 	if (size && room)
