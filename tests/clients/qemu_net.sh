@@ -33,7 +33,7 @@ INIT
 linux_guest() {
     run --device "virtio-net,addr=01:00.0,net=hub=$work/hub,mac=52:54:00:00:00:0$1$3" -- \
         timeout 60 qemu-system-x86_64 -M q35 -m 192 -device vfio-pci,host=0000:01:00.0 "${guest[@]}" \
-        -append "console=ttyS0 quiet no_timer_check me=10.77.0.$1 other=10.77.0.$2 $4" < /dev/null 2>&1 |
+        -append "$cmdline me=10.77.0.$1 other=10.77.0.$2 $4" < /dev/null 2>&1 |
         guest_output > "guest.$1"
 }
 sum() { sed -n "s/^$1 \([0-9a-f]\{64\}\)$/\1/p" "guest.$2"; }

@@ -48,7 +48,7 @@ INIT
 linux_guest() {
     local sums
     rm -f disk.img && truncate -s 64M disk.img && chmod 666 disk.img || return 1
-    on_drive "$1" "${guest[@]}" -append "console=ttyS0 quiet $2" 2>&1 | guest_output > out
+    on_drive "$1" "${guest[@]}" -append "$cmdline $2" 2>&1 | guest_output > out
     cat out
     grep -q '^SIZE 131072$' out && grep -q "$3.*nvme0q" out || return 1
     sums=$(grep -ao '^[0-9a-f]\{64\}' out | sort -u)

@@ -26,7 +26,7 @@ linux_guest() {
     rm -f disk.img && truncate -s 64M disk.img && chmod 666 disk.img || return 1
     run --device "virtio-blk,addr=01:00.0,serial=guest,file=$PWD/disk.img$1" -- \
         timeout 120 qemu-system-x86_64 -M q35 -m 512 -device vfio-pci,host=0000:01:00.0 \
-        "${guest[@]}" -append "console=ttyS0 quiet $2" < /dev/null 2>&1 | guest_output > out
+        "${guest[@]}" -append "$cmdline $2" < /dev/null 2>&1 | guest_output > out
     cat out
     grep -q '^SIZE 131072 guest$' out && grep -q "$3.*virtio" out || return 1
     [ "$(sed -n 's/^FEATURES //p' out | cut -c 35)" = "$4" ] || return 1

@@ -72,7 +72,7 @@ check "no mergeable buffers, no event index" eval 'feature 15 0 && feature 29 0'
 # the guest unmaps each buffer that it is done with.
 session "IOMMU" 2 "" ",bus=rp,disable-legacy=on,iommu_platform=on,ats=on" \
     -M q35 -device intel-iommu,device-iotlb=on \
-    -append "console=ttyS0 quiet intel_iommu=on" -device pcie-root-port,id=rp
+    -append "$cmdline intel_iommu=on" -device pcie-root-port,id=rp
 check "the guest's IOMMU" feature 33 1
 check "the IOTLB misses, and is answered" eval \
     'grep -q "read(.*VHOST_IOTLB_MISS, iova=.* = 72" trace &&

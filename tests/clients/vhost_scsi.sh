@@ -133,7 +133,7 @@ host > host.out 2>&1 &
 host=$!
 run --vhost-scsi "wwpn=$wwpn,lun0=$work/disk.img,lun1=$work/blocks.img,lun1.blocksize=4096,lun2=$work/fixed.img,lun2.readonly=on,lun5.size=8M,lun5.product=in memory" \
     -- timeout 240 qemu-system-x86_64 -M pc -m 256 "${guest[@]}" \
-    -append "console=ttyS0 quiet loglevel=0" \
+    -append "$cmdline loglevel=0" \
     -device vhost-scsi-pci,wwpn=$wwpn < /dev/null > guest.out 2>&1
 kill $host 2> /dev/null
 wait $host 2> /dev/null
