@@ -13,7 +13,7 @@ forward() {
     shift
     circulate 1 run --device "virtio-net,addr=01:00.0,net=loopback$keys" -- \
         "${testpmd[@]}" -a 0000:01:00.0 --iova-mode=va -- \
-        --total-num-mbufs=4096 --nb-cores=1 -i "$@"
+        --total-num-mbufs=4096 --nb-cores=1 -i "$@" && grep -q 'Link status: up' testpmd.out
 }
 
 check "packed ring" forward ""

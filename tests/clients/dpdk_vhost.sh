@@ -17,7 +17,8 @@ forward() {
     ports=("$(port 0 "$keys")")
     [ "${net%%=*}" != hub ] || ports+=("$(port 1 "$keys")")
     circulate ${#ports[@]} run --net "$net" --trace="$work/trace" -- "${testpmd[@]}" \
-        --no-pci "${ports[@]}" -- --total-num-mbufs=8192 --nb-cores=1 -i "$@"
+        --no-pci "${ports[@]}" -- --total-num-mbufs=8192 --nb-cores=1 -i "$@" &&
+        grep -q 'Link status: up' testpmd.out
 }
 
 check "split ring" forward loopback ""
