@@ -23,13 +23,10 @@ case "$(cat /proc/cmdline)" in
     poweroff -f ;;
 *role=client*)
     ifconfig eth0 10.77.0.2 netmask 255.255.255.0 up
-    for i in $(seq 100); do
-        wget -q -O /tmp/data http://10.77.0.1:8080/data 2> /dev/null && break
-        sleep 0.2
-    done
+    until wget -q -O /tmp/data http://10.77.0.1:8080/data 2> /dev/null; do sleep 0.2; done
     echo "DATA $(wc -c < /tmp/data) $(md5sum < /tmp/data)"
     ping -c 3 -i 0.2 -s 1400 10.77.0.1 | grep received
-    nc 10.77.0.1 9000 < /tmp/data
+    until nc 10.77.0.1 9000 < /tmp/data; do sleep 0.2; done
     poweroff -f ;;
 esac
 echo "FEATURES $(cat /sys/bus/virtio/devices/virtio*/features)"
@@ -44,24 +41,40 @@ vdpa_guest eth0 100
 echo "GUEST DONE"
 INIT
 
+# What QEMU complains of, from its standard error with the traces asked for below.
+#
+# QEMU before 8.0 stops the control ring in the wrong order: it resets the device, then asks where
+# it is in the ring, hears that it is at the beginning, as any device is that was reset, takes
+# all that the guest has ever sent for new, and does it again itself.  The guest has freed those
+# tables of descriptors long ago; if something else is in their memory by now, QEMU says what is
+# wrong with it, in one of many ways.  The device is stopped and has no memory then.  So what QEMU
+# says does not count from where it asks a device that it has reset.
+complaints() {
+    awk '/^vhost_vdpa_dev_start.*started: 1/ { reset = again = 0 }
+        /^vhost_vdpa_reset_device/ { reset = 1 }
+        /^vhost_vdpa_get_vring_base/ { again = reset }
+        !again && !/^vhost_vdpa_/' "$1"
+}
+
 # session LABEL VDPA NETDEV DEVICE: one guest.
 session() {
     local status
-    run ${2:+--vdpa "$2"} --trace="$work/trace" -- timeout 100 qemu-system-x86_64 -M pc -m 256 -smp 2 \
+    run ${2:+--vdpa "$2"} --trace="$work/trace" -- timeout 150 qemu-system-x86_64 -M pc -m 256 -smp 2 \
         "${guest[@]}" -netdev "vhost-vdpa,id=n,vhostdev=/dev/vhost-vdpa-0$3" \
-        -device "virtio-net-pci,netdev=n,romfile=$4" < /dev/null > guest.out 2> qemu.err
+        -device "virtio-net-pci,netdev=n,romfile=$4" \
+        -trace vhost_vdpa_dev_start -trace vhost_vdpa_reset_device \
+        -trace vhost_vdpa_get_vring_base \
+        < /dev/null > guest.out 2> qemu.trace
     status=$?
-    # QEMU before 8.0 asks for the rings' places after the reset that forgets them, and then
-    # may look at what the guest sent long ago.
-    sed -i '/virtio: bogus descriptor or out of resources/d' qemu.err
+    complaints qemu.trace > qemu.err
     guest_output < guest.out > guest.txt
-    [ $status = 0 ] || echo "    exit status $status"
-    sed 's/^/    /' qemu.err guest.txt
+    sed 's/^/    /' qemu.trace guest.txt
     check "$1: 3000 frames there and back" \
         grep -q '^FRAMES sent 3000 received 3000 same 3000' guest.txt
     check "$1: after another address, too" \
         grep -q '^FRAMES sent 100 received 100 same 100' guest.txt
     check "$1: the guest is through" grep -q '^GUEST DONE' guest.txt
+    check "$1: QEMU ends well" test $status = 0
     check "$1: QEMU has no complaints" test ! -s qemu.err
 }
 feature() { [ "$(sed -n 's/^FEATURES //p' guest.txt | cut -c$(($1 + 1)))" = "$2" ]; }
@@ -74,44 +87,32 @@ session "packed ring" net,net=loopback "" ",packed=on"
 check "a packed ring" eval 'feature 34 1'
 session "two queues" net,net=loopback,queues=2 ",queues=2" ",mq=on,vectors=6"
 check "two queues" grep -q '^QUEUES 2' guest.txt
+check "both of them used" \
+    eval '[ "$(grep -c "^vhost_vdpa_get_vring_base.*index: [0-3] num: 1[0-9]\{3\}$" qemu.trace)" = 4 ]'
 
 # Two guests on one hub: one fetches a file of the other and sends it back.
 guest_on_hub() {
-    run --vdpa "net,net=hub=$work/hub,mac=52:54:00:00:00:0$2" -- timeout 100 qemu-system-x86_64 -M pc \
-        -m 256 "${guest[@]}" -append "console=ttyS0 quiet role=$1" \
+    run --vdpa "net,net=hub=$work/hub,mac=52:54:00:00:00:0$2" -- timeout 150 qemu-system-x86_64 -M pc \
+        -m 256 "${guest[@]}" -append "$cmdline role=$1" \
         -netdev vhost-vdpa,id=n,vhostdev=/dev/vhost-vdpa-0 \
         -device virtio-net-pci,netdev=n,romfile= < /dev/null 2> "$1.err" | guest_output > "$1.txt"
 }
 guest_on_hub server 1 &
 guest_on_hub client 2
 wait
-sed 's/^/    /' server.txt client.txt
+sed 's/^/    /' server.txt server.err client.txt client.err
 data=$(sed -n 's/^DATA 16777216 //p' server.txt)
 check "two guests: ping" grep -q '^3 packets transmitted, 3 packets received' client.txt
 check "two guests: 16 MiB from one to the other" grep -q "^DATA 16777216 ${data:-none}" client.txt
 check "two guests: and back" grep -q "^BACK ${data:-none}" server.txt
 
-# pmd LABEL VDPA PORT: testpmd sends packets round, and how many.  For longer where the machine is
-# busy with something else.
+# pmd LABEL VDPA PORT: packets of testpmd go round.
 pmd() {
-    local seconds
-    for seconds in 1 10; do
-        (
-            sleep 0.5
-            echo start tx_first 8
-            sleep $seconds
-            echo stop
-            echo quit
-        ) | run --vdpa "$2" -- timeout 60 dpdk-testpmd --no-huge -m 256 --no-pci -l 0,1 \
-            --no-telemetry --file-prefix="vdpa$$" \
-            --vdev "net_virtio_user0,path=/dev/vhost-vdpa-0$3" -- -i --forward-mode=io \
-            --total-num-mbufs=8192 > pmd.out 2>&1
-        ! grep -Eq 'RX-packets: [0-9]{4,} ' pmd.out || break
-    done
-    sed -n 's/^/    /;/-packets:.*-total/p' pmd.out | head -2
-    check "testpmd, $1" grep -Eq 'RX-packets: [0-9]{4,} ' pmd.out
+    check "testpmd, $1" circulate 1 run --vdpa "$2" -- "${testpmd[@]}" --no-pci \
+        --vdev "net_virtio_user0,path=/dev/vhost-vdpa-0$3" -- --total-num-mbufs=8192 --nb-cores=1 -i
 }
 if have dpdk-testpmd; then
+    . "$tests/testpmd.sh"
     pmd "split ring" net,net=loopback ""
     pmd "packed ring" net,net=loopback ",packed_vq=1"
     pmd "in order, without mergeable buffers" net,net=loopback ",mrg_rxbuf=0,in_order=1"
