@@ -8,7 +8,7 @@
 /*
  * Unblocks the signals of `mask` in all other threads; in each that had any of them
  * blocked `note` is called, in a signal handler of that thread, with those that were.
- * Waits for that, but not for long.
+ * Waits for that, for some seconds at most.
  */
 void threads_unblock(uint64_t mask, void (*note)(uint64_t blocked));
 

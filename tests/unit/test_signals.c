@@ -5,9 +5,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,7 +22,9 @@
 #include <cmocka.h>
 
 #include "core/hostfd.h"
+#include "core/syscall.h"
 #include "inject/signals.h"
+#include "inject/threads.h"
 #include "mmio_model.h"
 
 #define PAGE MODEL_PAGE
@@ -388,6 +392,60 @@ static void test_early_thread(void **state)
 	model_unmap(m, PAGE);
 }
 
+/* A thread that can't run when it is to be reached: it waits for its child to exit. */
+static struct {
+	_Atomic bool waits;
+	_Atomic uint64_t told;
+	sigset_t left;
+} late;
+
+static int late_child(void *arg)
+{
+	static const struct timespec pause = {.tv_nsec = 200000000};
+
+	atomic_store(&late.waits, true);
+	host_syscall(SYS_nanosleep, &pause, NULL);
+	return 0;
+}
+
+static void *late_thread(void *arg)
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	sigset_t set;
+	pid_t child;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	child = clone(late_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	waitpid(child, NULL, 0);
+	pthread_sigmask(SIG_SETMASK, NULL, &late.left);
+	return NULL;
+}
+
+static void note_late(uint64_t blocked)
+{
+	atomic_fetch_or(&late.told, blocked);
+}
+
+static void test_late_thread(void **state)
+{
+	siginfo_t info = {.si_signo = 33, .si_code = SI_QUEUE};
+	uint64_t mask = UINT64_C(1) << (SIGUSR2 - 1);
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, late_thread, NULL), 0);
+	while (!atomic_load(&late.waits))
+		usleep(1000);
+	threads_unblock(mask, note_late);
+	assert_int_equal(atomic_load(&late.told), mask);
+	/* The signal is libc's again, which needs it for this, and takes no notice of ours. */
+	assert_int_equal(setresuid((uid_t)-1, (uid_t)-1, (uid_t)-1), 0);
+	assert_int_equal(host_syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), 33, &info), 0);
+	pthread_join(thread, NULL);
+	assert_false(is_blocked(&late.left, SIGUSR2));
+}
+
 static void *hammer(void *arg)
 {
 	uint8_t *m = arg;
@@ -427,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_death),        cmocka_unit_test(test_resethand),
 		cmocka_unit_test(test_sent),         cmocka_unit_test(test_divide),
 		cmocka_unit_test(test_small_stack),  cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_late_thread),
 	};
 
 	start_early_thread();
