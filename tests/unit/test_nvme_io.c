@@ -313,17 +313,22 @@ static void test_read_only_memory(void **state)
 	assert_int_equal(run(f, c), NVME_DATA_TRANSFER_ERROR);
 }
 
-/* Mapped for the device, but the driver has unmapped it meanwhile. */
+/*
+ * Mapped for the device, but the driver has unmapped it meanwhile.  It lay where nothing else
+ * comes to lie: a hole among the other mappings would be the next that malloc() is given.
+ */
 static void test_vanished_memory(void **state)
 {
 	struct fixture *f = *state;
-	void *gone = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *gone = mmap((void *)0x20000000, 8192, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	struct iova_range range = {.first = 0x40000000,
 				   .last = 0x40001fff,
 				   .address = (uintptr_t)gone,
 				   .flags = IOVA_READ | IOVA_WRITE};
 	struct nvme_command c = rig_rw(NVME_READ, 0, 1, 0, 0);
 
+	assert_ptr_not_equal(gone, MAP_FAILED);
 	assert_int_equal(iova_map_insert(f->rig.map, &range), 0);
 	c.prp1 = range.first;
 	assert_int_equal(run(f, c), 0);
