@@ -129,14 +129,36 @@ int copy_from_user(void *to, const void *from, size_t size)
 	return copy_by_kernel(SYS_process_vm_readv, user_client.pid, to, from, size);
 }
 
+/*
+ * What the kernel leaves behind when it can't write all: everything before the first page that
+ * can't be written.  A guarded copy does not say, or keep to an order, so page after page.
+ */
+static void copy_until_fault(char *to, const char *from, size_t size)
+{
+	while (size) {
+		size_t part = PAGE - ((uintptr_t)to & (PAGE - 1));
+
+		if (part > size)
+			part = size;
+		if (guarded_copy(to, from, part))
+			return;
+		to += part;
+		from += part;
+		size -= part;
+	}
+}
+
 int copy_to_user(void *to, const void *from, size_t size)
 {
 	if (size == 0)
 		return 0;
-	if (guarded_copy && !user_client.pid)
-		return guarded_copy(to, from, size) ? -EFAULT : 0;
-	return copy_by_kernel(SYS_process_vm_writev, user_client.pid, (void *)(uintptr_t)from, to,
-			      size);
+	if (!guarded_copy || user_client.pid)
+		return copy_by_kernel(SYS_process_vm_writev, user_client.pid,
+				      (void *)(uintptr_t)from, to, size);
+	if (guarded_copy(to, from, size) == 0)
+		return 0;
+	copy_until_fault(to, from, size);
+	return -EFAULT;
 }
 
 ssize_t copy_string_from_user(char *to, const char *from, size_t max)

@@ -15,7 +15,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* 0 or -EFAULT; on a fault an unknown part has been copied. */
+/*
+ * 0 or -EFAULT.  On a fault an unknown part has come from the client, and to it all that lies
+ * before the first page that it can't write, as from the kernel.
+ */
 int copy_from_user(void *to, const void *from, size_t size);
 int copy_to_user(void *to, const void *from, size_t size);
 
