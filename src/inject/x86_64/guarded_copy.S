@@ -11,6 +11,42 @@
 #define LONG 2048 /* above it rep movsb is faster */
 #define WIDE 160  /* from it on AVX2 is used, where guarded_wide says that there is one */
 
+/* Copies of more than 32 and of more than 64 bytes, the last of which may be copied twice. */
+	.macro	copy_by_32
+	leaq	-32(%rdx), %rcx
+.Lnarrow\@:
+	movups	(%rsi), %xmm0
+	movups	16(%rsi), %xmm1
+	movups	%xmm0, (%rdi)
+	movups	%xmm1, 16(%rdi)
+	addq	$32, %rsi
+	addq	$32, %rdi
+	subq	$32, %rcx
+	ja	.Lnarrow\@
+	movups	(%rsi,%rcx), %xmm0
+	movups	16(%rsi,%rcx), %xmm1
+	movups	%xmm0, (%rdi,%rcx)
+	movups	%xmm1, 16(%rdi,%rcx)
+	.endm
+
+	.macro	copy_by_64
+	leaq	-64(%rdx), %rcx
+.Lwide\@:
+	vmovdqu	(%rsi), %ymm0
+	vmovdqu	32(%rsi), %ymm1
+	vmovdqu	%ymm0, (%rdi)
+	vmovdqu	%ymm1, 32(%rdi)
+	addq	$64, %rsi
+	addq	$64, %rdi
+	subq	$64, %rcx
+	ja	.Lwide\@
+	vmovdqu	(%rsi,%rcx), %ymm0
+	vmovdqu	32(%rsi,%rcx), %ymm1
+	vmovdqu	%ymm0, (%rdi,%rcx)
+	vmovdqu	%ymm1, 32(%rdi,%rcx)
+	vzeroupper
+	.endm
+
 	.section .bss
 	.globl	guarded_wide
 	.hidden	guarded_wide
@@ -36,19 +72,7 @@ guarded_copy:
 	ret
 5:	cmpq	$WIDE, %rdx
 	jae	7f
-8:	leaq	-32(%rdx), %rcx
-6:	movups	(%rsi), %xmm0
-	movups	16(%rsi), %xmm1
-	movups	%xmm0, (%rdi)
-	movups	%xmm1, 16(%rdi)
-	addq	$32, %rsi
-	addq	$32, %rdi
-	subq	$32, %rcx
-	ja	6b
-	movups	(%rsi,%rcx), %xmm0
-	movups	16(%rsi,%rcx), %xmm1
-	movups	%xmm0, (%rdi,%rcx)
-	movups	%xmm1, 16(%rdi,%rcx)
+8:	copy_by_32
 	xorl	%eax, %eax
 	ret
 1:	cmpq	$8, %rdx
@@ -75,20 +99,7 @@ guarded_copy:
 	ja	3b
 	cmpb	$0, guarded_wide(%rip)
 	je	8b
-	leaq	-64(%rdx), %rcx
-9:	vmovdqu	(%rsi), %ymm0
-	vmovdqu	32(%rsi), %ymm1
-	vmovdqu	%ymm0, (%rdi)
-	vmovdqu	%ymm1, 32(%rdi)
-	addq	$64, %rsi
-	addq	$64, %rdi
-	subq	$64, %rcx
-	ja	9b
-	vmovdqu	(%rsi,%rcx), %ymm0
-	vmovdqu	32(%rsi,%rcx), %ymm1
-	vmovdqu	%ymm0, (%rdi,%rcx)
-	vmovdqu	%ymm1, 32(%rdi,%rcx)
-	vzeroupper
+	copy_by_64
 	xorl	%eax, %eax
 	ret
 4:	cmpq	$2, %rdx
@@ -172,38 +183,13 @@ guarded_copies:
 	jmp	2b
 4:	cmpq	$WIDE, %rdx
 	jae	8f
-10:	leaq	-32(%rdx), %rcx
-5:	movups	(%rsi), %xmm0
-	movups	16(%rsi), %xmm1
-	movups	%xmm0, (%rdi)
-	movups	%xmm1, 16(%rdi)
-	addq	$32, %rsi
-	addq	$32, %rdi
-	subq	$32, %rcx
-	ja	5b
-	movups	(%rsi,%rcx), %xmm0
-	movups	16(%rsi,%rcx), %xmm1
-	movups	%xmm0, (%rdi,%rcx)
-	movups	%xmm1, 16(%rdi,%rcx)
+10:	copy_by_32
 	jmp	2b
 8:	cmpq	$LONG, %rdx
 	ja	6f
 	cmpb	$0, guarded_wide(%rip)
 	je	10b
-	leaq	-64(%rdx), %rcx
-11:	vmovdqu	(%rsi), %ymm0
-	vmovdqu	32(%rsi), %ymm1
-	vmovdqu	%ymm0, (%rdi)
-	vmovdqu	%ymm1, 32(%rdi)
-	addq	$64, %rsi
-	addq	$64, %rdi
-	subq	$64, %rcx
-	ja	11b
-	vmovdqu	(%rsi,%rcx), %ymm0
-	vmovdqu	32(%rsi,%rcx), %ymm1
-	vmovdqu	%ymm0, (%rdi,%rcx)
-	vmovdqu	%ymm1, 32(%rdi,%rcx)
-	vzeroupper
+	copy_by_64
 	jmp	2b
 6:	movq	%rdx, %rcx
 	rep movsb
