@@ -5,11 +5,10 @@
  * another one.  References that a child holds are listed with its socket and dropped when
  * that hangs up.
  */
-#include "inject/forward_private.h"
+#include "inject/owner_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,104 +20,32 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "core/call.h"
-#include "core/device.h"
+#include "core/config.h"
 #include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
-#include "core/ioctl.h"
 #include "core/syscall.h"
 #include "core/user.h"
 #include "inject/forward.h"
 #include "inject/runtime.h"
-#include "memory/mmio.h"
 #include "memory/mmio_private.h"
 
 #define SETTLE_TRIES 1000
-#define PAGE         4096u
-
-struct client {
-	int fd;
-	struct file **files; /* references */
-	size_t n, room;
-	struct user_client who;
-	/*
-	 * It has made an exec and still has some of the files: what it has become may
-	 * connect and claim them.  `fd` is -1, and the end of the process is waited for.
-	 */
-	bool changed;
-	struct client *next;
-};
 
 /* Connections come in here, once there is a reason. */
-static struct client listener = {.fd = -1};
+static struct owner_client listener = {.fd = -1};
 /* References to files on their way to other processes; under the lock. */
 static struct file **holds;
 static size_t n_holds, holds_room;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct client *clients; /* under the lock */
+static struct owner_client *clients; /* under the lock */
 static int epoll = -1;
 static bool running;
 static _Atomic bool serving; /* a request is being done */
 static _Atomic unsigned n_clients;
 
-ssize_t forward_send(int fd, const void *message, size_t size, int descriptor)
-{
-	struct iovec iov = {(void *)(uintptr_t)message, size};
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {{0}};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (descriptor >= 0) {
-		m.msg_control = control.room;
-		m.msg_controllen = sizeof(control.room);
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.align), &descriptor, sizeof(int));
-	}
-	return host_syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
-}
-
-ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid)
-{
-	struct iovec iov = {message, size};
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct msghdr m = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.room,
-		.msg_controllen = sizeof(control.room),
-	};
-	struct cmsghdr *c;
-	struct ucred cred;
-	ssize_t n;
-
-	*ret_descriptor = -1;
-	*ret_pid = 0;
-	do
-		n = host_syscall(SYS_recvmsg, fd, &m, MSG_CMSG_CLOEXEC);
-	while (n == -EINTR);
-	for (c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_RIGHTS)
-			memcpy(ret_descriptor, CMSG_DATA(c), sizeof(int));
-		if (c->cmsg_type == SCM_CREDENTIALS) {
-			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			*ret_pid = cred.pid;
-		}
-	}
-	return n;
-}
-
-static bool client_has(const struct client *c, const struct file *f)
+bool owner_client_has(const struct owner_client *c, const struct file *f)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (c->files[i] == f)
@@ -126,12 +53,11 @@ static bool client_has(const struct client *c, const struct file *f)
 	return false;
 }
 
-/* Takes over a reference. */
-static int client_add(struct client *c, struct file *f)
+int owner_client_add(struct owner_client *c, struct file *f)
 {
 	struct file **more;
 
-	if (client_has(c, f)) {
+	if (owner_client_has(c, f)) {
 		file_put(f);
 		return 0;
 	}
@@ -148,7 +74,7 @@ static int client_add(struct client *c, struct file *f)
 	return 0;
 }
 
-static void client_drop(struct client *c, const struct file *f)
+static void client_drop(struct owner_client *c, const struct file *f)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		if (c->files[i] != f)
@@ -159,7 +85,7 @@ static void client_drop(struct client *c, const struct file *f)
 	}
 }
 
-static int client_poll_fd(const struct client *c)
+static int client_poll_fd(const struct owner_client *c)
 {
 	return c->changed ? c->who.pidfd : c->fd;
 }
@@ -168,9 +94,9 @@ static int client_poll_fd(const struct client *c)
  * Takes it out of the poll set by hand: children forked later had the socket too until
  * they closed it, and a poll set forgets a descriptor only when the last copy is closed.
  */
-static void client_destroy(struct client *c)
+static void client_destroy(struct owner_client *c)
 {
-	struct client **link;
+	struct owner_client **link;
 
 	pthread_mutex_lock(&lock);
 	host_syscall(SYS_epoll_ctl, epoll, EPOLL_CTL_DEL, client_poll_fd(c), NULL);
@@ -225,7 +151,7 @@ static bool process_has(pid_t pid, const struct file *f)
  * The socket has hung up: the client has ended, or made an exec.  What an exec has kept
  * open it goes on holding, until the process ends or claims it.
  */
-static void client_hung_up(struct client *c)
+static void client_hung_up(struct owner_client *c)
 {
 	struct epoll_event event = {.events = EPOLLIN};
 	size_t kept = 0;
@@ -254,107 +180,14 @@ static void client_hung_up(struct client *c)
 	pthread_mutex_unlock(&lock);
 }
 
-/* A descriptor that a call made here for the child: goes along with the reply, then. */
-static int give_file(struct client *c, int fd, struct forward_reply *reply)
-{
-	struct file *f = file_get(fd);
-
-	if (!f)
-		return -1;
-	reply->file = (uintptr_t)f;
-	reply->rdev = f->rdev;
-	reply->flags = f->flags;
-	strncpy(reply->kind, f->ops->kind, sizeof(reply->kind) - 1);
-	if (client_add(c, f) < 0) {
-		reply->result = -ENOMEM;
-		return -1;
-	}
-	return fd;
-}
-
-static int64_t read_or_write(struct file *f, const struct forward_request *rq)
-{
-	void *buffer = (void *)(uintptr_t)rq->argument;
-
-	if (rq->operation == FORWARD_READ)
-		return f->ops->read ? f->ops->read(f, buffer, rq->size, rq->offset) : -EINVAL;
-	return f->ops->write ? f->ops->write(f, buffer, rq->size, rq->offset) : -EINVAL;
-}
-
-static int64_t registers(const struct forward_request *rq)
-{
-	unsigned bar = (unsigned)rq->flags, size = (unsigned)rq->size;
-	struct standin_device *dev;
-
-	if (!instance || rq->command >= instance->n_devices || bar >= STANDIN_PCI_BARS)
-		return -EINVAL;
-	dev = instance->devices[rq->command];
-	if (!dev->realized || (uint64_t)rq->offset + size > dev->pci.bar[bar].size)
-		return -EINVAL;
-	if (rq->operation == FORWARD_BAR_READ)
-		return (int64_t)device_bar_read(dev, bar, (uint64_t)rq->offset, size);
-	device_bar_write(dev, bar, (uint64_t)rq->offset, size, rq->argument);
-	return 0;
-}
-
-/* The kinds of the BAR's pages as spans.  false: there are too many. */
-static bool describe_bar(const struct mmio_plan *plan, struct forward_reply *reply)
-{
-	uint32_t n = 0;
-	uint64_t size = plan->dev->pci.bar[plan->bar].size;
-
-	for (uint64_t at = 0; at < size; at += PAGE) {
-		uint32_t page = device_page_kind(plan->dev, plan->bar, at);
-
-		if (n && reply->span[n - 1].page == page) {
-			reply->span[n - 1].size += PAGE;
-			continue;
-		}
-		if (n == FORWARD_SPANS_MAX)
-			return false;
-		reply->span[n].offset = at;
-		reply->span[n].size = PAGE;
-		reply->span[n++].page = page;
-	}
-	reply->n_spans = n;
-	reply->bar_size = size;
-	return true;
-}
-
-/* Says what the file would map; returns a descriptor of the memory. */
-static int plan_map(struct file *f, const struct forward_request *rq, struct forward_reply *reply)
-{
-	struct map_request request = {
-		.size = rq->size,
-		.protection = (int)rq->command,
-		.flags = rq->flags,
-		.offset = rq->offset,
-	};
-	struct mmio_plan plan = {0};
-
-	mmio_plan = &plan;
-	reply->result = f->ops->mmap ? f->ops->mmap(f, &request) : -ENODEV;
-	mmio_plan = NULL;
-	if (reply->result < 0)
-		return -1;
-	if (!plan.dev || !describe_bar(&plan, reply)) {
-		reply->result = -ENODEV;
-		return -1;
-	}
-	reply->device = plan.dev->index;
-	reply->bar = plan.bar;
-	reply->offset = plan.offset;
-	return (int)host_syscall(SYS_fcntl, plan.dev->memory_fd, F_DUPFD_CLOEXEC, 3);
-}
-
 /* What `pid` had before its exec it has now through its new connection. */
 static void claimed_after_exec(pid_t pid, const struct file *f)
 {
-	struct client *c;
+	struct owner_client *c;
 
 	/* Only this thread changes the files of clients, and their list from here on. */
 	pthread_mutex_lock(&lock);
-	for (c = clients; c && !(c->changed && c->who.pid == pid && client_has(c, f));)
+	for (c = clients; c && !(c->changed && c->who.pid == pid && owner_client_has(c, f));)
 		c = c->next;
 	pthread_mutex_unlock(&lock);
 	if (c)
@@ -362,7 +195,7 @@ static void claimed_after_exec(pid_t pid, const struct file *f)
 }
 
 /* The client shows a descriptor that it got from somewhere else. */
-static void claim(struct client *c, int fd, const struct forward_request *rq,
+static void claim(struct owner_client *c, int fd, const struct forward_request *rq,
 		  struct forward_reply *reply)
 {
 	struct file *f;
@@ -371,10 +204,10 @@ static void claim(struct client *c, int fd, const struct forward_request *rq,
 	if (fd < 0)
 		return;
 	fdtable_forget(fd);
-	give_file(c, fd, reply);
+	owner_give_file(c, fd, reply);
 	f = file_get(fd);
 	if (f) {
-		if (client_has(c, f))
+		if (owner_client_has(c, f))
 			reply->result = 0;
 		if (rq->flags)
 			owner_unhold(f);
@@ -384,47 +217,7 @@ static void claim(struct client *c, int fd, const struct forward_request *rq,
 	fdtable_forget(fd);
 }
 
-/* Does the request; returns a descriptor to send along, or -1. */
-static int perform(struct client *c, const struct forward_request *rq, struct forward_reply *reply)
-{
-	struct file *f = (struct file *)(uintptr_t)rq->file;
-	bool known = client_has(c, f);
-
-	switch (rq->operation) {
-	case FORWARD_OPEN:
-		reply->result = call_open(rq->path, rq->flags);
-		return reply->result < 0 ? -1 : give_file(c, (int)reply->result, reply);
-	case FORWARD_IOCTL:
-		reply->result =
-			known ? ioctl_dispatch((int)rq->size, f, rq->command, rq->argument) : -EIO;
-		if (rq->command == VFIO_GROUP_GET_DEVICE_FD && reply->result >= 0)
-			return give_file(c, (int)reply->result, reply);
-		return -1;
-	case FORWARD_READ:
-	case FORWARD_WRITE:
-		reply->result = known ? read_or_write(f, rq) : -EIO;
-		return -1;
-	case FORWARD_MAP:
-		reply->result = -EIO;
-		return known ? plan_map(f, rq, reply) : -1;
-	case FORWARD_BAR_READ:
-	case FORWARD_BAR_WRITE:
-		reply->result = registers(rq);
-		return -1;
-	case FORWARD_HOLD:
-		reply->result = known ? 0 : -EIO;
-		if (known && rq->flags)
-			owner_hold(f);
-		else if (known)
-			owner_unhold(f);
-		return -1;
-	default:
-		reply->result = -EINVAL;
-		return -1;
-	}
-}
-
-static void identify(struct client *c, pid_t pid)
+static void identify(struct owner_client *c, pid_t pid)
 {
 	if (pid == c->who.pid)
 		return;
@@ -434,7 +227,7 @@ static void identify(struct client *c, pid_t pid)
 }
 
 /* A child of the child: it holds what the child holds. */
-static void adopt_grandchild(const struct client *c, int fd, pid_t pid)
+static void adopt_grandchild(const struct owner_client *c, int fd, pid_t pid)
 {
 	struct file **files = calloc(c->n ? c->n : 1, sizeof(*files));
 
@@ -448,7 +241,7 @@ static void adopt_grandchild(const struct client *c, int fd, pid_t pid)
 }
 
 /* One request; false when the child is gone. */
-static bool serve(struct client *c)
+static bool serve(struct owner_client *c)
 {
 	struct forward_request rq = {0};
 	struct forward_reply reply = {0};
@@ -476,7 +269,7 @@ static bool serve(struct client *c)
 	}
 	host_close(descriptor);
 	user_client = c->who;
-	made = perform(c, &rq, &reply);
+	made = owner_perform(c, &rq, &reply);
 	user_client = (struct user_client){0, -1};
 	if (forward_send(c->fd, &reply, sizeof(reply), made) < 0)
 		pid = 0;
@@ -508,7 +301,7 @@ static void welcome(void)
 static void *service(void *arg)
 {
 	struct epoll_event event;
-	struct client *c;
+	struct owner_client *c;
 	long n;
 
 	host_syscall(SYS_prctl, PR_SET_NAME, "standin-fork");
@@ -654,7 +447,7 @@ void owner_unhold(struct file *f)
 
 int owner_add(int fd, struct file **files, size_t n, pid_t pid)
 {
-	struct client *c = calloc(1, sizeof(*c));
+	struct owner_client *c = calloc(1, sizeof(*c));
 	struct epoll_event event = {.events = EPOLLIN};
 	int result;
 
@@ -665,7 +458,7 @@ int owner_add(int fd, struct file **files, size_t n, pid_t pid)
 		free(files);
 		return -ENOMEM;
 	}
-	*c = (struct client){.fd = fd, .files = files, .n = n, .room = n, .who = {0, -1}};
+	*c = (struct owner_client){.fd = fd, .files = files, .n = n, .room = n, .who = {0, -1}};
 	if (pid)
 		identify(c, pid);
 	event.data.ptr = c;
@@ -690,7 +483,7 @@ static bool unsettled(void)
 	bool any = false;
 
 	pthread_mutex_lock(&lock);
-	for (struct client *c = clients; c && !any; c = c->next) {
+	for (struct owner_client *c = clients; c && !any; c = c->next) {
 		struct pollfd p = {.fd = client_poll_fd(c), .events = POLLIN};
 
 		any = host_syscall(SYS_poll, &p, 1, 0) > 0;
