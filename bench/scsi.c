@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tests/split_ring.h"
+
 #define WWPN   "naa.5001405000000001"
 #define NUM    512u
 #define DEPTH  128u
@@ -31,15 +33,7 @@
 #define RING   2u
 
 static struct {
-	struct vring_desc desc[NUM] __attribute__((aligned(4096)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4096)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4096)));
+	SPLIT_RING(NUM, 4096);
 	struct virtio_scsi_cmd_req request[DEPTH] __attribute__((aligned(64)));
 	struct virtio_scsi_cmd_resp response[DEPTH] __attribute__((aligned(64)));
 	uint8_t data[DEPTH][4096] __attribute__((aligned(4096)));

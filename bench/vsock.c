@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "uapi/vhost.h"
+#include "../tests/split_ring.h"
 
 #define MESSAGE    65536u
 #define STREAM_NS  UINT64_C(300000000)
@@ -184,15 +185,7 @@ static void host(const int *listeners)
 /* ---- the guest ---- */
 
 struct ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(4096)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4096)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4096)));
+	SPLIT_RING(NUM, 4096);
 	int kick;
 	uint16_t seen, told; /* of used; of avail, that the device was told of */
 };

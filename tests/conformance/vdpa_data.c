@@ -4,6 +4,7 @@
  * buffers lie in one piece of shared memory that the device sees at IOVA.
  */
 #include "vdpa.h"
+#include "../split_ring.h"
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_net.h>
@@ -15,15 +16,7 @@
 #define RINGS 3
 
 struct ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 };
 
 static struct {

@@ -82,14 +82,14 @@ static long in_child(int fd, unsigned long cmd)
 
 void area_owner(void)
 {
-	int fd = vsock_open();
+	int fd = vhost_open(VSOCK);
 
 	every_vhost_command(fd, "nobody's");
 	say(result(sys_ioctl(fd, VHOST_SET_OWNER)), "again");
 	every_vhost_command(fd, "owned");
 	sys_close(fd);
 
-	fd = vsock_open();
+	fd = vhost_open(VSOCK);
 	for (int value = 0; value < 3; value++) {
 		uint8_t v = (uint8_t)value, got = 9;
 
@@ -106,7 +106,7 @@ void area_files(void)
 	struct pollfd p;
 	struct stat st;
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT};
-	int fd = vsock_owned(), epoll;
+	int fd = vhost_owned(VSOCK), epoll;
 	char byte;
 
 	say(stat("/dev/vhost-vsock", &st), "stat");
@@ -132,7 +132,7 @@ void area_files(void)
 
 void area_features(void)
 {
-	int fd = vsock_open();
+	int fd = vhost_open(VSOCK);
 	uint64_t value = 0;
 
 	say(result(sys_ioctl(fd, VHOST_GET_FEATURES, &value)), "get");
@@ -163,7 +163,7 @@ void area_memory(void)
 {
 	struct vhost_memory_region r[80];
 	struct vhost_memory head = {.nregions = 1, .padding = 0};
-	int fd = vsock_owned();
+	int fd = vhost_owned(VSOCK);
 
 	for (unsigned i = 0; i < 80; i++)
 		r[i] = (struct vhost_memory_region){.guest_phys_addr = i << 16, .memory_size = 0x10000,
@@ -232,7 +232,7 @@ void area_vring(void)
 	static const unsigned nums[] = {0, 1, 2, 3, 255, 256, 257, 16384, 32768, 32769, 65535,
 					65536, 0x80000000};
 	static const unsigned bases[] = {0, 1, 65535, 65536, 0xffffffff};
-	int fd = vsock_owned();
+	int fd = vhost_owned(VSOCK);
 	struct vhost_vring_state s;
 
 	for (size_t i = 0; i < ARRAY_SIZE(nums); i++)
@@ -270,7 +270,7 @@ void area_vring(void)
 
 void area_log(void)
 {
-	int fd = vsock_owned(), event = eventfd(0, 0), file = open("/dev/null", O_RDWR), none = -1,
+	int fd = vhost_owned(VSOCK), event = eventfd(0, 0), file = open("/dev/null", O_RDWR), none = -1,
 	    bad = NO_DESCRIPTOR;
 	uint64_t base = 0x1000, high = UINT64_MAX;
 
@@ -322,11 +322,11 @@ static void messages(int fd, const char *when)
 
 void area_messages(void)
 {
-	int fd = vsock_open();
+	int fd = vhost_open(VSOCK);
 
 	messages(fd, "nobody's");
 	sys_close(fd);
-	fd = vsock_owned();
+	fd = vhost_owned(VSOCK);
 	messages(fd, "owned");
 	sys_close(fd);
 	fd = sys_open("/dev/vhost-vsock", O_RDWR | O_NONBLOCK);

@@ -7,8 +7,9 @@
 
 #include "../../src/uapi/vhost.h"
 
-int vsock_open(void);     /* or gives up */
-int vsock_owned(void);    /* opened, with SET_OWNER */
+int vhost_open(const char *path);  /* or gives up */
+int vhost_owned(const char *path); /* opened, with SET_OWNER */
+#define VSOCK "/dev/vhost-vsock"
 long set_memory(int fd, unsigned n, const struct vhost_memory_region *regions);
 /* One region: all of the process's first 2^47 bytes, guest addresses being its own. */
 long set_memory_flat(int fd);

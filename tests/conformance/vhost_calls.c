@@ -2,6 +2,25 @@
 /* Calls that the vhost conformance programs make all the time. */
 #include "vhost.h"
 
+int vhost_open(const char *path)
+{
+	int fd = sys_open(path, O_RDWR);
+
+	if (fd < 0)
+		give_up(path, -errno);
+	return fd;
+}
+
+int vhost_owned(const char *path)
+{
+	int fd = vhost_open(path);
+	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
+
+	if (r)
+		give_up("VHOST_SET_OWNER", r);
+	return fd;
+}
+
 long set_memory(int fd, unsigned n, const struct vhost_memory_region *regions)
 {
 	char space[sizeof(struct vhost_memory) + 80 * sizeof(*regions)] = {0};

@@ -5,6 +5,7 @@
  * drops everything: in a kernel because its interface is down.
  */
 #include "vhost.h"
+#include "../split_ring.h"
 
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#define NET      "/dev/vhost-net"
 #define NUM      16u
 #define BIT(n)   (UINT64_C(1) << (n))
 #define V1       BIT(VIRTIO_F_VERSION_1)
@@ -20,39 +22,12 @@
 #define MAKE_HDR BIT(VHOST_NET_F_VIRTIO_NET_HDR)
 
 struct net_ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 	int kick, err;
 };
 
 static struct net_ring rings[2];
 static char packet[256] __attribute__((aligned(8)));
-
-static int net_open(void)
-{
-	int fd = sys_open("/dev/vhost-net", O_RDWR);
-
-	if (fd < 0)
-		give_up("open of /dev/vhost-net", -errno);
-	return fd;
-}
-
-static int net_owned(void)
-{
-	int fd = net_open();
-	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
-
-	if (r)
-		give_up("VHOST_SET_OWNER", r);
-	return fd;
-}
 
 static long set_backend(int fd, unsigned index, int backend)
 {
@@ -99,7 +74,7 @@ static void say_base(int fd, const char *name, unsigned index)
 void area_net(void)
 {
 	struct stat st;
-	int fd = net_open();
+	int fd = vhost_open(NET);
 
 	say(fstat(fd, &st), "fstat");
 	every_vhost_command(fd, "nobody's");
@@ -107,7 +82,7 @@ void area_net(void)
 	every_vhost_command(fd, "owned");
 	sys_close(fd);
 
-	fd = net_owned();
+	fd = vhost_owned(NET);
 	set_memory_flat(fd);
 	set_ring(fd, 0);
 	set_state(fd, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, 0, 50);
@@ -138,7 +113,7 @@ void area_net_features(void)
 {
 	static const uint64_t counts[] = {0, 1, 2, 3, 4, 5, 100, UINT64_MAX / 8, UINT64_MAX};
 	uint64_t value = 0, words[4];
-	int fd = net_open();
+	int fd = vhost_open(NET);
 
 	say(result(sys_ioctl(fd, VHOST_GET_FEATURES, &value)), "get");
 	say_text("offered", "%#llx", (unsigned long long)value);
@@ -219,7 +194,7 @@ static void every_backend(int fd, const char *when)
 
 void area_net_backend(void)
 {
-	int fd = net_open();
+	int fd = vhost_open(NET);
 
 	every_backend(fd, "nobody's");
 	sys_ioctl(fd, VHOST_SET_OWNER);
@@ -331,7 +306,7 @@ static void packets(int fd)
 void area_tap(void)
 {
 	void *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int fd = net_owned(), loose = tap_open(false), tap, other, copy;
+	int fd = vhost_owned(NET), loose = tap_open(false), tap, other, copy;
 
 	set_memory_flat(fd);
 	set_ring(fd, 0);
@@ -376,7 +351,7 @@ void area_tap(void)
 static void stuck(const char *name, uint64_t features, int buffer, const struct vring_desc *desc,
 		  unsigned n)
 {
-	int fd = net_owned(), tap = tap_open(true);
+	int fd = vhost_owned(NET), tap = tap_open(true);
 
 	if (buffer)
 		say(result(sys_ioctl(tap, TUNSETSNDBUF, &buffer)), "%s.sndbuf", name);
@@ -397,7 +372,7 @@ void area_tap_packets(void)
 	void *hole = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
-		int fd = net_owned(), tap = tap_open(true);
+		int fd = vhost_owned(NET), tap = tap_open(true);
 
 		set_memory_flat(fd);
 		set_ring(fd, 1);

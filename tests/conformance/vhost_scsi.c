@@ -6,6 +6,7 @@
  * In a kernel it makes the target port WWPN with two units in memory, 0 and, read-only, 3.
  */
 #include "vhost.h"
+#include "../split_ring.h"
 
 #include <linux/virtio_scsi.h>
 #include <poll.h>
@@ -79,23 +80,14 @@ static void make_port(void)
 
 static int scsi_open(void)
 {
-	int fd;
-
 	make_port();
-	fd = sys_open("/dev/vhost-scsi", O_RDWR);
-	if (fd < 0)
-		give_up("open of /dev/vhost-scsi", -errno);
-	return fd;
+	return vhost_open("/dev/vhost-scsi");
 }
 
 static int scsi_owned(void)
 {
-	int fd = scsi_open();
-	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
-
-	if (r)
-		give_up("VHOST_SET_OWNER", r);
-	return fd;
+	make_port();
+	return vhost_owned("/dev/vhost-scsi");
 }
 
 static long endpoint(int fd, unsigned long cmd, const char *wwpn)
@@ -341,15 +333,7 @@ static void area_workers(void)
 /* ---- a driver ---- */
 
 struct ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 	int kick, call, err;
 	uint16_t seen;
 };

@@ -4,21 +4,14 @@
  * of the rings in this process, whose guest addresses are its own addresses.
  */
 #include "vhost.h"
+#include "../split_ring.h"
 
 #include <poll.h>
 
 #define NUM 16
 
 struct ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 	int kick, call, err;
 	uint16_t seen;
 };
@@ -28,25 +21,6 @@ static struct {
 	struct virtio_vsock_hdr header;
 	char payload[20];
 } received[NUM] __attribute__((aligned(8)));
-
-int vsock_open(void)
-{
-	int fd = sys_open("/dev/vhost-vsock", O_RDWR);
-
-	if (fd < 0)
-		give_up("open of /dev/vhost-vsock", -errno);
-	return fd;
-}
-
-int vsock_owned(void)
-{
-	int fd = vsock_open();
-	long r = result(sys_ioctl(fd, VHOST_SET_OWNER));
-
-	if (r)
-		give_up("VHOST_SET_OWNER", r);
-	return fd;
-}
 
 static void ring_setup(int fd, unsigned index)
 {
@@ -86,7 +60,7 @@ void area_vsock(void)
 {
 	static const uint64_t cids[] = {0, 1, 2, 3, 3, 42, 0xfffffffe, 0xffffffff, 0x100000000,
 					0x100000003, UINT64_MAX};
-	int fd = vsock_open(), other = vsock_open();
+	int fd = vhost_open(VSOCK), other = vhost_open(VSOCK);
 	struct vhost_vring_state s;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cids); i++)
@@ -230,7 +204,7 @@ static void exchange(const char *name, const struct virtio_vsock_hdr *header, si
 
 int vsock_guest(uint32_t cid, uint64_t features)
 {
-	int fd = vsock_owned();
+	int fd = vhost_owned(VSOCK);
 	long r = set_cid(fd, cid);
 
 	if (r)

@@ -32,6 +32,7 @@
 
 #include "uapi/tun.h"
 #include "uapi/vhost.h"
+#include "../split_ring.h"
 
 #define NUM    16u
 #define CHAINS (NUM / 2) /* of two descriptors at most */
@@ -46,15 +47,7 @@
 
 struct memory {
 	struct {
-		struct vring_desc desc[NUM] __attribute__((aligned(16)));
-		struct {
-			uint16_t flags, idx, ring[NUM], used_event;
-		} avail __attribute__((aligned(4)));
-		struct {
-			uint16_t flags, idx;
-			struct vring_used_elem ring[NUM];
-			uint16_t avail_event;
-		} used __attribute__((aligned(4)));
+		SPLIT_RING(NUM, 16);
 	} ring[RINGS];
 	uint8_t buffer[RINGS][NUM][BUFFER] __attribute__((aligned(8)));
 };

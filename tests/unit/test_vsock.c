@@ -29,6 +29,7 @@
 
 #include "core/vsock_place.h"
 #include "uapi/vhost.h"
+#include "../split_ring.h"
 
 #define NUM    64u
 #define BUFFER 4096u
@@ -36,15 +37,7 @@
 #define CID    42u
 
 struct ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 	int kick, call, err;
 	uint16_t seen;
 };

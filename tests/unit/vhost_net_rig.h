@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "uapi/vhost.h"
+#include "../split_ring.h"
 
 #define NUM       32u
 #define AREA      4096u /* bytes behind each descriptor */
@@ -29,15 +30,7 @@
 #define ON_EMPTY  BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
 
 struct net_ring {
-	struct vring_desc desc[NUM] __attribute__((aligned(16)));
-	struct {
-		uint16_t flags, idx, ring[NUM], used_event;
-	} avail __attribute__((aligned(4)));
-	struct {
-		uint16_t flags, idx;
-		struct vring_used_elem ring[NUM];
-		uint16_t avail_event;
-	} used __attribute__((aligned(4)));
+	SPLIT_RING(NUM, 16);
 	int kick, call, err;
 	unsigned next; /* descriptor */
 	uint16_t seen; /* of used.idx */
