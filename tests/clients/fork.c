@@ -4,6 +4,8 @@
  * on to a child of its own, and outlives the parent.  Prints "ok" lines; exits 0 if all
  * was as with a kernel.
  */
+#include "passing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -19,24 +21,6 @@
 
 static const char *group_path = "/dev/vfio/0";
 static const char *address = "0000:01:00.0";
-
-#define CHECK(condition)                                                           \
-	do {                                                                       \
-		if (!(condition)) {                                                \
-			printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       strerror(errno));                                   \
-			fflush(stdout);                                            \
-			_exit(1);                                                  \
-		}                                                                  \
-	} while (0)
-
-static int status_of(pid_t child)
-{
-	int status;
-
-	CHECK(waitpid(child, &status, 0) == child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
 
 static int setup(int *ret_container)
 {

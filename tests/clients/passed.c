@@ -3,6 +3,8 @@
  * VFIO descriptors that another process gets over a socket or through an exec.  Prints
  * "ok" lines; exits 0 if all was as with a kernel, an owner that is gone apart (EIO).
  */
+#include "passing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -23,24 +25,6 @@ static const char *group_path = "/dev/vfio/0";
 static const char *address = "0000:01:00.0";
 static const char *self;
 extern char **environ;
-
-#define CHECK(condition)                                                           \
-	do {                                                                       \
-		if (!(condition)) {                                                \
-			printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       strerror(errno));                                   \
-			fflush(stdout);                                            \
-			_exit(1);                                                  \
-		}                                                                  \
-	} while (0)
-
-static int status_of(pid_t child)
-{
-	int status;
-
-	CHECK(waitpid(child, &status, 0) == child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
 
 struct files {
 	int container, group, device;
@@ -109,29 +93,17 @@ static void use(struct files f)
 	CHECK(open(group_path, O_RDWR) == -1 && errno == EBUSY);
 }
 
-static void transfer(int socket, struct files *f, bool sends)
+static void pass(int socket, const struct files *f)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(*f))];
-	} control;
-	char byte = 0;
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof(control)};
+	pass_descriptors(socket, (int[]){f->container, f->group, f->device}, 3);
+}
 
-	if (!sends) {
-		CHECK(recvmsg(socket, &m, 0) == 1 && m.msg_controllen);
-		memcpy(f, CMSG_DATA(&control.header), sizeof(*f));
-		return;
-	}
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(*f));
-	memcpy(CMSG_DATA(&control.header), f, sizeof(*f));
-	CHECK(sendmsg(socket, &m, 0) == 1);
+static void receive(int socket, struct files *f)
+{
+	int fd[3];
+
+	receive_descriptors(socket, fd, 3);
+	*f = (struct files){fd[0], fd[1], fd[2]};
 }
 
 /* A process that began before anything was open; the sender closes at once. */
@@ -145,7 +117,7 @@ static void over_a_socket(void)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	child = fork();
 	if (child == 0) {
-		transfer(sockets[1], &f, false);
+		receive(sockets[1], &f);
 		use(f);
 		/* And a child of it. */
 		child = fork();
@@ -159,7 +131,7 @@ static void over_a_socket(void)
 		pause();
 	}
 	f = setup();
-	transfer(sockets[0], &f, true);
+	pass(sockets[0], &f);
 	finish(f);
 	CHECK(open(group_path, O_RDWR) == -1 && errno == EBUSY);
 	CHECK(read(sockets[0], &byte, 1) == 1);
@@ -231,15 +203,15 @@ static void owner_killed(void)
 	owner = fork();
 	if (owner == 0) {
 		f = setup();
-		transfer(sockets[1], &f, true);
-		transfer(sockets[1], &f, true);
+		pass(sockets[1], &f);
+		pass(sockets[1], &f);
 		pause();
 	}
 	user = fork();
 	if (user == 0) {
 		uint32_t value;
 
-		transfer(sockets[0], &f, false);
+		receive(sockets[0], &f);
 		CHECK(ioctl(f.container, VFIO_GET_API_VERSION) == VFIO_API_VERSION);
 		kill(owner, SIGKILL);
 		while (kill(owner, 0) == 0)
@@ -251,7 +223,7 @@ static void owner_killed(void)
 	CHECK(status_of(owner) == 1000 + SIGKILL);
 	CHECK(status_of(user) == 0);
 	/* Received after its end. */
-	transfer(sockets[0], &f, false);
+	receive(sockets[0], &f);
 	CHECK(ioctl(f.container, VFIO_GET_API_VERSION) == -1 && errno == EIO);
 	finish(f);
 	printf("ok owner killed\n");

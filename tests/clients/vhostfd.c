@@ -6,6 +6,8 @@
  *	vhostfd              everything
  *	vhostfd use FD...    what this program does in the processes that get descriptors
  */
+#include "passing.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vhost.h>
@@ -21,28 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                           \
-	do {                                                                       \
-		if (!(condition)) {                                                \
-			printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       strerror(errno));                                   \
-			fflush(stdout);                                            \
-			_exit(1);                                                  \
-		}                                                                  \
-	} while (0)
-
 #define KINDS 3
 
 static const char *const paths[KINDS] = {"/dev/vhost-net", "/dev/vhost-vsock", "/dev/vhost-scsi"};
 static const char *self;
-
-static int status_of(pid_t child)
-{
-	int status;
-
-	CHECK(waitpid(child, &status, 0) == child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
 
 static void open_all(int *fd)
 {
@@ -127,31 +111,6 @@ static void through_exec_alone(void)
 	printf("ok through exec alone\n");
 }
 
-static void transfer(int socket, int *fd, bool sends)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(KINDS * sizeof(int))];
-	} control;
-	char byte = 0;
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof(control)};
-
-	if (!sends) {
-		CHECK(recvmsg(socket, &m, 0) == 1 && m.msg_controllen);
-		memcpy(fd, CMSG_DATA(&control.header), KINDS * sizeof(int));
-		return;
-	}
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(KINDS * sizeof(int));
-	memcpy(CMSG_DATA(&control.header), fd, KINDS * sizeof(int));
-	CHECK(sendmsg(socket, &m, 0) == 1);
-}
-
 /* Sent to a process that began before they were opened; the sender keeps them. */
 static void over_a_socket(void)
 {
@@ -162,14 +121,14 @@ static void over_a_socket(void)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	child = fork();
 	if (child == 0) {
-		transfer(sockets[1], fd, false);
+		receive_descriptors(sockets[1], fd, KINDS);
 		use(KINDS, fd);
 		CHECK(write(sockets[1], "", 1) == 1);
 		CHECK(read(sockets[1], &byte, 1) == 1);
 		_exit(0);
 	}
 	open_all(fd);
-	transfer(sockets[0], fd, true);
+	pass_descriptors(sockets[0], fd, KINDS);
 	CHECK(read(sockets[0], &byte, 1) == 1);
 	/* There can be one owner. */
 	for (int i = 0; i < KINDS; i++)
@@ -193,7 +152,7 @@ static void owned(void)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
 	child = fork();
 	if (child == 0) {
-		transfer(sockets[1], fd, false);
+		receive_descriptors(sockets[1], fd, KINDS);
 		for (int i = 0; i < KINDS; i++) {
 			CHECK(ioctl(fd[i], VHOST_SET_OWNER) == -1 && errno == EBUSY);
 			CHECK(ioctl(fd[i], VHOST_SET_VRING_NUM, &state) == -1 && errno == EPERM);
@@ -202,7 +161,7 @@ static void owned(void)
 	}
 	open_all(fd);
 	use(KINDS, fd);
-	transfer(sockets[0], fd, true);
+	pass_descriptors(sockets[0], fd, KINDS);
 	CHECK(status_of(child) == 0);
 	for (int i = 0; i < KINDS; i++)
 		CHECK(close(fd[i]) == 0);
