@@ -422,7 +422,7 @@ static bool exchange(const char *name, unsigned ring, const struct piece *pieces
 	kick(r);
 	ok = used(r, &length, patience);
 	/* Signals come after the used ring. */
-	usleep(2000);
+	usleep(20000);
 	if (ok)
 		say_text(name, "used, length %u, errors %u", length, count(r->err) != 0);
 	else

@@ -191,7 +191,7 @@ static void exchange(const char *name, const struct virtio_vsock_hdr *header, si
 		say_text(name, "used, length %u, errors %u", length, count(rings[1].err) != 0);
 	else
 		say_text(name, "not used, errors %u", count(rings[1].err) != 0);
-	if (!vsock_receive(&answer, &length, 100)) {
+	if (!vsock_receive(&answer, &length, 400)) {
 		say_text(name, "no answer");
 		return;
 	}

@@ -75,6 +75,12 @@ static int number(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -errno : value;
 }
 
+/* Packets that are under way arrive, on a machine that has other things to do too. */
+static void settle(void)
+{
+	usleep(100000);
+}
+
 static void say_poll(const char *when, int fd, int ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT | POLLRDHUP};
@@ -223,7 +229,7 @@ static void talk(const char *when, int type, int a, int b)
 	say_poll(when, a, 0);
 	say(result(send(a, "hello", 5, 0)), "%s.send", when);
 	say(result(send(a, "again", 5, 0)), "%s.send", when);
-	usleep(20000);
+	settle();
 	say_poll(when, b, 1000);
 	say(result(recv(b, data, sizeof(data), MSG_PEEK)), "%s.peek", when);
 	say(result(recv(b, data, type == SOCK_STREAM ? 10 : 64, 0)), "%s.recv", when);
@@ -232,13 +238,13 @@ static void talk(const char *when, int type, int a, int b)
 	say(result(send(a, "x", 1, MSG_NOSIGNAL)), "%s.send after it", when);
 	if (type == SOCK_SEQPACKET)
 		say(result(recv(b, data, sizeof(data), 0)), "%s.recv", when);
-	usleep(20000);
+	settle();
 	say(result(recv(b, data, sizeof(data), 0)), "%s.recv at the end", when);
 	say(result(send(b, "back", 4, MSG_NOSIGNAL)), "%s.send the other way", when);
-	usleep(20000);
+	settle();
 	say(result(recv(a, data, sizeof(data), 0)), "%s.recv the other way", when);
 	close(b);
-	usleep(20000);
+	settle();
 	say(result(recv(a, data, sizeof(data), 0)), "%s.recv after close", when);
 	close(a);
 }
@@ -426,7 +432,7 @@ static void guest_says(uint16_t op, uint32_t flags)
 				      .dst_port = last.src_port, .type = last.type, .op = op,
 				      .flags = flags, .buf_alloc = 65536};
 	vsock_transmit(&h, sizeof(h), &length);
-	usleep(20000);
+	settle();
 }
 
 static void *connect_and_wait(void *arg)
@@ -546,7 +552,7 @@ static void area_gone(void)
 	say(connect_to(other, CID, 77), "stopped.connect");
 	close(other);
 	sys_close(device);
-	usleep(50000);
+	settle();
 	say_poll("closed", fd, 1000);
 	say(result(recv(fd, data, sizeof(data), 0)), "closed.recv");
 	say(result(send(fd, data, 1, MSG_NOSIGNAL)), "closed.send");
