@@ -3,14 +3,15 @@
  * Ports that write a capture file (pcap-savefile(5), microseconds, Ethernet).
  *
  * What is sent in one call is written in one, so that the file ends with a whole packet
- * whenever it is read.  The file is emptied when it is opened, and locked, since two writers
- * would spoil it.
+ * whenever it is read.  A file is emptied when it is opened, and locked, since two writers
+ * would spoil it; a pipe that somebody watches, or /dev/null, is neither.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "backend/net_private.h"
@@ -100,6 +101,19 @@ static void pcap_close(struct net_port *port)
 	free(p);
 }
 
+static long claim_file(int fd)
+{
+	struct stat st;
+	long ret = host_fstat(fd, &st);
+
+	if (ret < 0 || !S_ISREG(st.st_mode))
+		return ret;
+	ret = host_syscall(SYS_flock, fd, LOCK_EX | LOCK_NB);
+	if (ret == -EAGAIN)
+		return -EBUSY;
+	return ret < 0 ? ret : host_syscall(SYS_ftruncate, fd, 0);
+}
+
 static int start_file(struct pcap *p, const char *path)
 {
 	static const struct pcap_header header = {.magic = PCAP_MAGIC,
@@ -113,13 +127,7 @@ static int start_file(struct pcap *p, const char *path)
 	if (ret >= 0)
 		p->fd = (int)(ret = hostfd_adopt((int)ret));
 	if (ret >= 0)
-		ret = host_syscall(SYS_flock, p->fd, LOCK_EX | LOCK_NB);
-	if (ret == -EAGAIN)
-		ret = -EBUSY;
-	if (ret >= 0)
-		ret = host_syscall(SYS_ftruncate, p->fd, 0);
-	if (ret == -EINVAL) /* a pipe, which somebody watches */
-		ret = 0;
+		ret = claim_file(p->fd);
 	if (ret >= 0)
 		ret = host_write(p->fd, &header, sizeof(header));
 	return ret < 0 ? (int)ret : 0;

@@ -157,7 +157,7 @@ static uint8_t request(uint32_t type, uint64_t sector, uint32_t size, bool write
 	part[n++] = (struct desc){RIG_IOVA + STATUS, 1, 2, 0};
 	make_available(part, n);
 	set(NOTIFY, 2, 0);
-	for (unsigned tries = 0; tries < 10000 && !answered(); tries++)
+	for (unsigned tries = 0; tries < 100000 && !answered(); tries++)
 		usleep(100);
 	assert_true(answered());
 	if (packed) {

@@ -114,7 +114,7 @@ static void drive(uint64_t features, unsigned n)
 {
 	packed = features & VIRTQUEUE_F_PACKED;
 	set(VIRTIO_PCI_COMMON_STATUS, 1, 0);
-	for (unsigned i = 0; i < 10000 && get(VIRTIO_PCI_COMMON_STATUS, 1); i++)
+	for (unsigned i = 0; i < 100000 && get(VIRTIO_PCI_COMMON_STATUS, 1); i++)
 		usleep(100);
 	set(VIRTIO_PCI_COMMON_STATUS, 1, 3);
 	set(VIRTIO_PCI_COMMON_GFSELECT, 4, 0);

@@ -181,7 +181,7 @@ static bool transmit(uint16_t op, uint32_t guest_port, uint32_t host_port, uint3
 	r->avail.ring[slot] = (uint16_t)slot;
 	__atomic_store_n(&r->avail.idx, (uint16_t)(r->avail.idx + 1), __ATOMIC_RELEASE);
 	kick(r);
-	for (int i = 0; i < 10000; i++) {
+	for (int i = 0; i < 100000; i++) {
 		if (__atomic_load_n(&r->used.idx, __ATOMIC_ACQUIRE) != r->seen) {
 			r->seen++;
 			return true;
@@ -707,7 +707,7 @@ static void test_log(void **state)
 	set_addr(1, 1u << VHOST_VRING_F_LOG, 0x5000);
 	assert_true(transmit(VIRTIO_VSOCK_OP_REQUEST, 1000, 4321, 0, 65536, 0, NULL, 0));
 	expect(VIRTIO_VSOCK_OP_RST, NULL);
-	for (int i = 0; i < 1000 && !bitmap[0]; i++)
+	for (int i = 0; i < 10000 && !bitmap[0]; i++)
 		usleep(1000);
 	assert_int_equal(bitmap[0], 1u << 5);
 	for (unsigned i = 1; i < sizeof(bitmap); i++)
