@@ -445,7 +445,7 @@ static void *connect_and_wait(void *arg)
 static void connect_guest(const char *name, int type, bool waits, int answer)
 {
 	int fd = socket(AF_VSOCK, type | (waits ? 0 : SOCK_NONBLOCK), 0), epoll = epoll_create1(0);
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP};
+	struct epoll_event event = {.events = EPOLLOUT};
 	struct timeval tv = {0, 500000};
 	uint32_t length;
 	pthread_t thread;
