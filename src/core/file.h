@@ -30,6 +30,8 @@ struct file_ops {
 	const struct ioctl_table *ioctls;
 	bool messages; /* read, written and polled: the placeholder is a socket, and what poll
 			* says of it is file_set_events()'s */
+	bool of_process; /* about the memory of the process that opens it: a forked child that
+			  * does so has a file of its own, not one of its parent's */
 	/*
 	 * Until file_take() a file is as good as one that is newly opened: a process that gets a
 	 * descriptor of it over a socket or through an exec opens its own in its place.

@@ -28,6 +28,7 @@
 #include "inject/signals.h"
 #include "inject/sigsys.h"
 #include "memory/doorbell.h"
+#include "memory/memory.h"
 #include "memory/mmio.h"
 
 /* ---- calls on files ---- */
@@ -160,8 +161,11 @@ static void *runtime_mmap(void *address, size_t size, int protection, int flags,
 
 static int runtime_open(const char *path, int flags)
 {
+	const struct node *node = node_find(path);
 	int fd;
 
+	if (node && node->ops->of_process)
+		return call_open(path, flags);
 	if (forward_active())
 		return forward_open(path, flags);
 	owner_settle();
@@ -171,10 +175,23 @@ static int runtime_open(const char *path, int flags)
 	return fd;
 }
 
+static void runtime_fork_prepare(void)
+{
+	forward_prepare();
+	memory_fork_prepare();
+}
+
+static void runtime_fork_parent(pid_t child)
+{
+	memory_fork_parent();
+	forward_parent(child);
+}
+
 static void runtime_fork_child(void)
 {
 	segv_forked();
 	mmio_forked();
+	memory_fork_child();
 	if (!forward_child())
 		instance_forked();
 }
@@ -207,13 +224,15 @@ static struct runtime table = {
 	.mmio_unmapped = mmio_unmapped,
 	.mmio_protect = mmio_protect,
 	.mmio_moved = mmio_moved,
+	.memory_begin = memory_call_begin,
+	.memory_end = memory_call_end,
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,
 	.mask_filter = signals_mask_filter,
 	.mask_show = signals_mask_show,
-	.fork_prepare = forward_prepare,
-	.fork_parent = forward_parent,
+	.fork_prepare = runtime_fork_prepare,
+	.fork_parent = runtime_fork_parent,
 	.fork_child = runtime_fork_child,
 };
 

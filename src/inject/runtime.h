@@ -23,8 +23,9 @@
 #include <sys/uio.h>
 
 #include "core/environment.h"
+#include "memory/calls.h"
 
-#define RUNTIME_VERSION 3
+#define RUNTIME_VERSION 4
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -75,6 +76,9 @@ struct runtime {
 	void (*mmio_unmapped)(void *address, size_t size);
 	int (*mmio_protect)(void *address, size_t size, int protection);
 	void (*mmio_moved)(void *from, size_t old_size, void *to, size_t new_size);
+	/* Around all of the client's memory calls, once registers have had their share. */
+	bool (*memory_begin)(struct memory_call *c);
+	void (*memory_end)(struct memory_call *c, long result);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

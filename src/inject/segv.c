@@ -20,6 +20,7 @@
 #include "inject/x86_64/guarded.h"
 #include "inject/x86_64/insn.h"
 #include "inject/x86_64/outofline.h"
+#include "memory/memory.h"
 #include "memory/mmio.h"
 
 int segv_setup(void)
@@ -95,6 +96,9 @@ bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
 		return false;
+	if (signal == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR) &&
+	    memory_fault(address, context_is_store(uc), context_is_fetch(uc)) == MEMORY_RETRY)
+		return true;
 	if (in_guarded_copy(uc))
 		return true;
 	if (signal != SIGSEGV || info->si_code != SEGV_ACCERR || address == *context_ip(uc))

@@ -9,6 +9,7 @@
 #define STANDIN_TREE_PREFIXES_H
 
 static const char *const tree_prefixes[] = {
+	"/dev/hmm_dmirror#",
 	"/dev/net/tun",
 	"/dev/vfio",
 	"/dev/vhost-net",

@@ -12,6 +12,43 @@ static bool aligned(const void *address)
 	return ((uintptr_t)address & PAGE_MASK) == 0;
 }
 
+/*
+ * The call in between, told to the memory engine.  `call` has libc's convention, and so has
+ * the value of all this.
+ */
+#define TOLD(rt, c, call)                                                        \
+	({                                                                       \
+		bool told_ = (rt)->memory_begin(c);                              \
+		long ret_;                                                       \
+                                                                                 \
+		if (told_ && (c)->handled)                                       \
+			ret_ = result((c)->result);                              \
+		else                                                             \
+			ret_ = (long)(call);                                     \
+		if (told_) {                                                     \
+			int saved_ = errno;                                      \
+                                                                                 \
+			(rt)->memory_end(c, ret_ == -1 ? -saved_ : ret_);        \
+			errno = saved_;                                          \
+		}                                                                \
+		ret_;                                                            \
+	})
+
+static void *map_over(const struct runtime *rt, void *address, size_t size, int protection,
+		      int flags, int fd, off_t offset)
+{
+	struct memory_call c = {
+		.operation = MEMORY_CALL_MAP,
+		.address = (uintptr_t)address,
+		.size = size,
+	};
+
+	/* Before, as with munmap: afterwards another thread may map something new there. */
+	if (size && aligned(address) && rt->mmio_overlaps(address, size))
+		rt->mmio_unmapped(address, size);
+	return (void *)TOLD(rt, &c, next_mmap(address, size, protection, flags, fd, offset));
+}
+
 void *live_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
 {
 	const struct runtime *rt = live();
@@ -24,32 +61,43 @@ void *live_mmap(void *address, size_t size, int protection, int flags, int fd, o
 		errno = (int)-(intptr_t)ret;
 		return MAP_FAILED;
 	}
-	/* Before, as with munmap: afterwards another thread may map something new there. */
-	if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE && size &&
-	    aligned(address) && rt->mmio_overlaps(address, size))
-		rt->mmio_unmapped(address, size);
+	if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
+		return map_over(rt, address, size, protection, flags, fd, offset);
 	return next_mmap(address, size, protection, flags, fd, offset);
 }
 
 int live_munmap(void *address, size_t size)
 {
 	const struct runtime *rt = live();
+	struct memory_call c = {
+		.operation = MEMORY_CALL_UNMAP,
+		.address = (uintptr_t)address,
+		.size = size,
+	};
 
 	if (size && aligned(address) && rt->mmio_overlaps(address, size))
 		rt->mmio_unmapped(address, size);
-	return next_munmap(address, size);
+	return (int)TOLD(rt, &c, next_munmap(address, size));
 }
 
 void *live_mremap(void *address, size_t old_size, size_t new_size, int flags, void *new_address)
 {
 	const struct runtime *rt = live();
 	bool from = rt->mmio_overlaps(address, old_size ? old_size : 1);
+	struct memory_call c = {
+		.operation = MEMORY_CALL_REMAP,
+		.address = (uintptr_t)address,
+		.size = old_size,
+		.new_address = (uintptr_t)new_address,
+		.new_size = new_size,
+		.flags = flags,
+	};
 	void *ret;
 
 	if ((flags & MREMAP_FIXED) && new_size && aligned(new_address) &&
 	    rt->mmio_overlaps(new_address, new_size))
 		rt->mmio_unmapped(new_address, new_size);
-	ret = next_mremap(address, old_size, new_size, flags, new_address);
+	ret = (void *)TOLD(rt, &c, next_mremap(address, old_size, new_size, flags, new_address));
 	if (from && ret != MAP_FAILED)
 		rt->mmio_moved(address, old_size, ret, new_size);
 	return ret;
@@ -58,10 +106,16 @@ void *live_mremap(void *address, size_t old_size, size_t new_size, int flags, vo
 int live_mprotect(void *address, size_t size, int protection)
 {
 	const struct runtime *rt = live();
+	struct memory_call c = {
+		.operation = MEMORY_CALL_PROTECT,
+		.address = (uintptr_t)address,
+		.size = size,
+		.flags = protection,
+	};
 
 	if (size && aligned(address) && rt->mmio_overlaps(address, size))
 		return (int)result(rt->mmio_protect(address, size, protection));
-	return next_mprotect(address, size, protection);
+	return (int)TOLD(rt, &c, next_mprotect(address, size, protection));
 }
 
 int live_pkey_mprotect(void *address, size_t size, int protection, int key)
@@ -69,4 +123,63 @@ int live_pkey_mprotect(void *address, size_t size, int protection, int key)
 	if (key == -1)
 		return live_mprotect(address, size, protection);
 	return next_pkey_mprotect(address, size, protection, key);
+}
+
+int live_madvise(void *address, size_t size, int advice)
+{
+	struct memory_call c = {
+		.operation = MEMORY_CALL_ADVISE,
+		.address = (uintptr_t)address,
+		.size = size,
+		.flags = advice,
+	};
+
+	return (int)TOLD(live(), &c, next_madvise(address, size, advice));
+}
+
+static struct memory_call locked(const void *address, size_t size)
+{
+	uintptr_t start = (uintptr_t)address & ~PAGE_MASK;
+
+	return (struct memory_call){
+		.operation = MEMORY_CALL_LOCK,
+		.address = start,
+		.size = size + ((uintptr_t)address - start),
+	};
+}
+
+int live_mlock(const void *address, size_t size)
+{
+	struct memory_call c = locked(address, size);
+
+	return (int)TOLD(live(), &c, next_mlock(address, size));
+}
+
+int live_mlock2(const void *address, size_t size, unsigned flags)
+{
+	struct memory_call c = locked(address, size);
+
+	return (int)TOLD(live(), &c, next_mlock2(address, size, flags));
+}
+
+int live_brk(void *end)
+{
+	struct memory_call c = {
+		.operation = MEMORY_CALL_BREAK,
+		.address = ((uintptr_t)end + PAGE_MASK) & ~PAGE_MASK,
+		.size = ((uintptr_t)next_sbrk(0) - (uintptr_t)end + PAGE_MASK) & ~PAGE_MASK,
+	};
+
+	if (!end || end >= next_sbrk(0))
+		return next_brk(end);
+	return (int)TOLD(live(), &c, next_brk(end));
+}
+
+void *live_sbrk(intptr_t change)
+{
+	char *end = next_sbrk(0);
+
+	if (change >= 0 || end == (char *)-1)
+		return next_sbrk(change);
+	return live_brk(end + change) < 0 ? (void *)-1 : end;
 }

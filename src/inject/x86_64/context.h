@@ -45,4 +45,10 @@ static inline int context_is_store(const ucontext_t *uc)
 	return (uc->uc_mcontext.gregs[REG_ERR] & 2) != 0;
 }
 
+/* Whether it was an instruction's own: nothing there may be executed. */
+static inline int context_is_fetch(const ucontext_t *uc)
+{
+	return (uc->uc_mcontext.gregs[REG_ERR] & 16) != 0;
+}
+
 #endif

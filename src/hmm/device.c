@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The devices: how their pages come back when the process touches them, when the device's
+ * memory is released, and before a fork.
+ */
+#include <sys/mman.h>
+
+#include "hmm/hmm.h"
+
+#include "core/instance.h"
+
+struct hmm_device hmm_devices[HMM_DEVICES] = {
+	{.index = 0},
+	{.index = 1},
+	{.index = 2, .coherent = true},
+	{.index = 3, .coherent = true},
+};
+
+bool hmm_pte_writable(const struct memory_vma *v, uint8_t state)
+{
+	if (!(v->protection & PROT_WRITE) || !(state & MEMORY_PRESENT) || (state & MEMORY_ZERO))
+		return false;
+	if (v->shared)
+		return true;
+	return (state & MEMORY_EXCLUSIVE) && !(state & MEMORY_OF_FILE && v->kind == MEMORY_FILE);
+}
+
+/* A huge page comes back as one. */
+static void touched(uintptr_t address, uint64_t page)
+{
+	uintptr_t start = address, end = address + MEMORY_PAGE;
+
+	if (page & PAGE_UNIT) {
+		start &= ~(MEMORY_UNIT - 1);
+		end = start + MEMORY_UNIT;
+	}
+	hmm_evict(&hmm_devices[page_user(page) >> 1], start, end, MEMORY_MIGRATE);
+}
+
+static void touched_exclusive(uintptr_t address, uint64_t page)
+{
+	memory_notify(address, address + MEMORY_PAGE, MEMORY_CLEAR, NULL);
+	memory_back(address, address + MEMORY_PAGE);
+}
+
+/* The kernel gives exclusive pages back when it copies the page tables. */
+static void before_fork(void)
+{
+	uint64_t page;
+
+	for (uintptr_t at = pages_next(0, MEMORY_LIMIT, &page); at < MEMORY_LIMIT;
+	     at = pages_next(at + MEMORY_PAGE, MEMORY_LIMIT, &page))
+		if (page_owner(page) == MEMORY_OWNER_HMM_EXCLUSIVE)
+			touched_exclusive(at, page);
+}
+
+int hmm_start_memory(void)
+{
+	memory_owner_register(MEMORY_OWNER_HMM, touched);
+	memory_owner_register(MEMORY_OWNER_HMM_EXCLUSIVE, touched_exclusive);
+	memory_forking_register(before_fork);
+	return memory_start(MEMORY_TRAPS_AUTO);
+}
+
+void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memory_event event)
+{
+	uint64_t page;
+
+	while ((start = pages_next(start, end, &page)) < end) {
+		uintptr_t to = start;
+
+		for (; to < end && hmm_is_on(page, dev); page = pages_get(to))
+			to += MEMORY_PAGE;
+		if (to == start) {
+			start += MEMORY_PAGE;
+			continue;
+		}
+		memory_notify(start, to, event, dev);
+		if (event == MEMORY_MIGRATE)
+			hmm_forget(dev, start, to);
+		memory_back(start, to);
+		start = to;
+	}
+}

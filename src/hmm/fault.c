@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Faults of a device: pages that it wants to use become present, and are entered in the
+ * mirror's page table.  Rules: mm/hmm.c, hmm_range_fault().
+ *
+ * In batches, as the kernel's driver does: those before one that fails stay entered.  Making
+ * pages present can take long, and can need other threads of the client, so it is done
+ * without the lock; then one looks again whether they are.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "core/syscall.h"
+#include "hmm/hmm.h"
+#include "uapi/mm.h"
+
+#define BATCH      32u
+#define TIMEOUT_NS 1000000000ull
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What the pages of a batch are for the device; a run of them that the kernel is to make present. */
+struct batch {
+	uint8_t entry[BATCH]; /* 0: not usable yet */
+	uintptr_t missing, missing_end;
+};
+
+/* The entry of a page, 0 if there is to be a fault first. */
+static uint8_t entry_of(const struct hmm_mirror *m, const struct memory_vma *v, uintptr_t at,
+			uint8_t state)
+{
+	uint64_t page = pages_get(at);
+	bool writable = page_user(page) & HMM_USER_WRITE;
+
+	if (page_is_trapped(page)) {
+		if (!hmm_is_on(page, m->dev))
+			return 0;
+		return HMM_ENTRY_PRESENT | HMM_ENTRY_DEVICE | (writable ? HMM_ENTRY_WRITE : 0);
+	}
+	if (!hmm_is_device_page(page)) {
+		if (!(state & MEMORY_PRESENT))
+			return 0;
+		writable = hmm_pte_writable(v, state);
+	}
+	return HMM_ENTRY_PRESENT | (writable ? HMM_ENTRY_WRITE : 0);
+}
+
+static bool suffices(uint8_t entry, bool write)
+{
+	return entry && (!write || (entry & HMM_ENTRY_WRITE));
+}
+
+/* The part of a batch that lies in one mapping. */
+static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start, uintptr_t end,
+		   bool write, struct batch *b, uintptr_t batch_start)
+{
+	uint8_t states[BATCH];
+	int ret;
+
+	if (!(v->protection & PROT_READ))
+		return -EFAULT;
+	ret = memory_states(start, end, states);
+	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE) {
+		uint8_t *entry = &b->entry[(at - batch_start) / MEMORY_PAGE];
+
+		*entry = entry_of(m, v, at, states[(at - start) / MEMORY_PAGE]);
+		if (suffices(*entry, write))
+			continue;
+		if (write && !(v->protection & PROT_WRITE))
+			return -EPERM;
+		/* What is away comes back first. */
+		memory_make_resident((void *)at, MEMORY_PAGE);
+		if (b->missing == b->missing_end)
+			b->missing = at;
+		b->missing_end = at + MEMORY_PAGE;
+	}
+	return ret;
+}
+
+static int look(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write, struct batch *b)
+{
+	struct memory_vma v;
+	uintptr_t to;
+	int ret = 0;
+
+	b->missing = b->missing_end = 0;
+	for (uintptr_t at = start; at < end && ret == 0; at = to) {
+		if (!memory_vma_find(at, &v) || v.start > at)
+			return -EFAULT;
+		to = v.end < end ? v.end : end;
+		ret = look_at(m, &v, at, to, write, b, start);
+		/* Faults of one mapping are taken before the next one is looked at. */
+		if (b->missing != b->missing_end)
+			break;
+	}
+	return ret;
+}
+
+static int enter(struct hmm_mirror *m, uintptr_t start, uintptr_t end, const struct batch *b)
+{
+	int ret = 0;
+
+	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE)
+		ret = radix_set(&m->table, at, b->entry[(at - start) / MEMORY_PAGE]);
+	return ret;
+}
+
+/* As handle_mm_fault() fails. */
+static int make_present(uintptr_t start, uintptr_t end, bool write)
+{
+	long ret = host_syscall(SYS_madvise, start, end - start,
+				write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+
+	switch (ret) {
+	case 0:
+	case -EAGAIN:
+		return 0;
+	case -EHWPOISON:
+		return (int)ret;
+	case -ENOMEM: /* also: nothing is mapped any more, which is seen on the next look */
+		return 0;
+	default:
+		return -EFAULT;
+	}
+}
+
+static int fault_batch(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
+{
+	uint64_t deadline = now() + TIMEOUT_NS, signals;
+	struct batch b;
+	int ret;
+
+	do {
+		memory_lock(&signals);
+		ret = look(m, start, end, write, &b);
+		if (ret == 0 && b.missing == b.missing_end) {
+			ret = enter(m, start, end, &b);
+			memory_unlock(&signals);
+			return ret;
+		}
+		memory_unlock(&signals);
+		if (ret == 0)
+			ret = make_present(b.missing, b.missing_end, write);
+		if (ret)
+			return ret;
+	} while (now() < deadline);
+	return -EBUSY;
+}
+
+int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
+{
+	int ret = 0;
+
+	while (start < end && ret == 0) {
+		uintptr_t to = end - start > BATCH * MEMORY_PAGE ? start + BATCH * MEMORY_PAGE : end;
+
+		ret = fault_batch(m, start, to, write);
+		start = to;
+	}
+	return ret;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The nodes /dev/hmm_dmirror0 to 3.  Their major is one from the range that the kernel hands out
+ * dynamically.
+ */
+#include <stdio.h>
+#include <sys/sysmacros.h>
+
+#include "core/instance.h"
+#include "hmm/hmm.h"
+
+#define MAJOR 241
+
+static int hmm_start(struct instance *i)
+{
+	char path[NODE_PATH_MAX];
+	int ret = 0;
+
+	for (unsigned n = 0; n < HMM_DEVICES && !ret; n++) {
+		snprintf(path, sizeof(path), "/dev/hmm_dmirror%u", n);
+		ret = node_add(path, &hmm_file_ops, &hmm_devices[n],
+			       (uint32_t)makedev(MAJOR, n));
+	}
+	return ret;
+}
+
+static const struct ioctl_table *const hmm_tables[] = {
+	&hmm_table,
+	NULL,
+};
+
+static struct interface hmm_interface = {
+	.name = "hmm",
+	.start = hmm_start,
+	.tables = hmm_tables,
+};
+
+INTERFACE(hmm_interface)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/lock.h - the lock of the memory engine: for this process what mmap_lock is in the
+ * kernel.
+ *
+ * Who holds it has all signals blocked but those that faults raise, and never touches the
+ * client's memory plainly, for a fault there would wait for it.  Copies that are guarded
+ * (core/user.h) may be made: such a fault is -EFAULT.  Safe in the SIGSEGV handler.
+ */
+#ifndef STANDIN_MEMORY_LOCK_H
+#define STANDIN_MEMORY_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The mask to give back to memory_unlock() goes to *ret_signals. */
+void memory_lock(uint64_t *ret_signals);
+void memory_unlock(const uint64_t *signals);
+/* Whether this thread holds it. */
+bool memory_lock_mine(void);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The engine as a whole: who is told what, and what a fault is.
+ *
+ * A fault on a page that isn't away may have met a move in its middle, when the page was
+ * PROT_NONE or empty for a moment.  By the time the handler has the lock that is over, so the
+ * kernel is asked whether the access would do now; if so it is made again.
+ */
+#include "memory/memory.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+
+#include "core/syscall.h"
+
+#define AGAIN_MAX 1000u /* times in a row that one access is made again */
+
+static _Atomic bool active;
+static memory_fault_fn *owners[MEMORY_OWNERS];
+static struct memory_notifier *notifiers;
+static memory_forking_fn *forking;
+static uint64_t fork_signals;
+static pid_t fork_pid; /* who is forking; 0 nobody */
+
+/* The last access of this thread that was made again without that anything was done. */
+static __thread struct {
+	uintptr_t address;
+	unsigned times;
+} again __attribute__((tls_model("initial-exec")));
+
+bool memory_active(void)
+{
+	return atomic_load_explicit(&active, memory_order_relaxed);
+}
+
+int memory_start(enum memory_traps traps)
+{
+	uint64_t signals;
+	int ret = 0;
+
+	if (memory_active())
+		return 0;
+	memory_lock(&signals);
+	if (!memory_active()) {
+		ret = memory_vma_start();
+		if (ret == 0)
+			ret = memory_traps_set(traps);
+		atomic_store(&active, ret == 0);
+	}
+	memory_unlock(&signals);
+	return ret;
+}
+
+/* ---- faults ---- */
+
+void memory_owner_register(unsigned owner, memory_fault_fn *fault)
+{
+	owners[owner] = fault;
+}
+
+static bool permits(int protection, bool write, bool fetch)
+{
+	if (fetch)
+		return protection & PROT_EXEC;
+	return protection & (write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* Whether the access that faulted would not fault now. */
+static bool would_do(uintptr_t address, bool write, bool fetch)
+{
+	uintptr_t start = address & ~(MEMORY_PAGE - 1);
+	struct memory_vma v;
+	uint8_t state;
+
+	if (!memory_vma_find(address, &v) || v.start > address ||
+	    !permits(v.protection, write, fetch))
+		return false;
+	if (memory_states(start, start + MEMORY_PAGE, &state) < 0 || (state & MEMORY_SWAPPED))
+		return false;
+	again.times = again.address == address ? again.times + 1 : 0;
+	again.address = address;
+	return again.times < AGAIN_MAX;
+}
+
+/* In a child that has not got to memory_fork_child() yet. */
+static void settle_child(void)
+{
+	if (!fork_pid || host_syscall(SYS_getpid) == fork_pid)
+		return;
+	fork_pid = 0;
+	notifiers = NULL;
+	memory_vma_forked();
+	memory_vma_start();
+}
+
+static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch)
+{
+	uint64_t page = pages_get(address);
+
+	if (!page_is_trapped(page))
+		return would_do(address, write, fetch) ? MEMORY_RETRY : MEMORY_NOT_OURS;
+	if (!permits(page_protection(page), write, fetch))
+		return MEMORY_NOT_OURS;
+	owners[page_owner(page)](address & ~(MEMORY_PAGE - 1), page);
+	again.times = 0;
+	return MEMORY_RETRY;
+}
+
+enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
+{
+	enum memory_verdict verdict;
+	uint64_t signals;
+
+	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's. */
+	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
+		return MEMORY_NOT_OURS;
+	memory_lock(&signals);
+	settle_child();
+	verdict = resolve(address, write, fetch);
+	memory_unlock(&signals);
+	return verdict;
+}
+
+void memory_make_resident_slow(uintptr_t address, size_t size)
+{
+	uintptr_t end = address + size, at;
+	uint64_t signals, page;
+
+	if (end < address || end > MEMORY_LIMIT)
+		end = MEMORY_LIMIT;
+	address &= ~(MEMORY_PAGE - 1);
+	memory_lock(&signals);
+	settle_child();
+	while ((at = pages_next(address, end, &page)) < end) {
+		if (page_is_trapped(page) && page_protection(page) != PROT_NONE)
+			owners[page_owner(page)](at, page);
+		address = at + MEMORY_PAGE;
+	}
+	memory_unlock(&signals);
+}
+
+/* ---- notifiers ---- */
+
+void memory_notifier_add(struct memory_notifier *n)
+{
+	n->next = notifiers;
+	notifiers = n;
+}
+
+void memory_notifier_remove(struct memory_notifier *n)
+{
+	for (struct memory_notifier **link = &notifiers; *link; link = &(*link)->next) {
+		if (*link != n)
+			continue;
+		*link = n->next;
+		return;
+	}
+}
+
+void memory_notify(uintptr_t start, uintptr_t end, enum memory_event event, const void *source)
+{
+	for (struct memory_notifier *n = notifiers; n; n = n->next)
+		n->invalidate(n, start, end, event, source);
+}
+
+/* ---- fork ---- */
+
+void memory_forking_register(memory_forking_fn *f)
+{
+	forking = f;
+}
+
+/* Private memory becomes shared with the child, read-only until it is written to. */
+static void share(void)
+{
+	struct memory_vma v;
+	uint64_t page;
+	uintptr_t at = 0;
+
+	for (; notifiers && memory_vma_find(at, &v); at = v.end)
+		if (v.kind == MEMORY_ANON || v.kind == MEMORY_FILE)
+			memory_notify(v.start, v.end, MEMORY_PROTECTION, NULL);
+	for (at = pages_next(0, MEMORY_LIMIT, &page); at < MEMORY_LIMIT;
+	     at = pages_next(at + MEMORY_PAGE, MEMORY_LIMIT, &page))
+		if (!page_is_trapped(page))
+			pages_set(at, page | PAGE_SHARED_MARK);
+}
+
+void memory_fork_prepare(void)
+{
+	if (!memory_active())
+		return;
+	memory_lock(&fork_signals);
+	if (forking)
+		forking();
+	share();
+	fork_pid = (pid_t)host_syscall(SYS_getpid);
+}
+
+void memory_fork_parent(void)
+{
+	if (!fork_pid)
+		return;
+	fork_pid = 0;
+	memory_unlock(&fork_signals);
+}
+
+void memory_fork_child(void)
+{
+	if (!memory_lock_mine())
+		return;
+	settle_child();
+	memory_unlock(&fork_signals);
+}

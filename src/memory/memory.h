@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/memory.h - the memory engine: interfaces that take the pages of this process away
+ * from its CPUs, and are told what happens to its address space.
+ *
+ * It starts with the first file of such an interface.  From then on the client's memory calls
+ * come through memory/calls.h, and faults to memory_fault().
+ */
+#ifndef STANDIN_MEMORY_MEMORY_H
+#define STANDIN_MEMORY_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memory/lock.h"
+#include "memory/move.h"
+#include "memory/pages.h"
+#include "memory/vma.h"
+
+/* Idempotent; ordinary context.  0 or -errno. */
+int memory_start(enum memory_traps traps);
+/* Whether it has been started: one load. */
+bool memory_active(void);
+
+/* ---- owners ---- */
+
+/*
+ * The client touched a page of the owner that traps, and may: the page shall not trap when this
+ * returns.  Called with the lock, perhaps in a signal handler.
+ */
+typedef void memory_fault_fn(uintptr_t address, uint64_t page);
+
+/* `owner` as in pages.h.  Before anything is taken away for it. */
+void memory_owner_register(unsigned owner, memory_fault_fn *fault);
+
+enum memory_verdict {
+	MEMORY_NOT_OURS, /* the client's own */
+	MEMORY_RETRY,    /* the access will do now */
+};
+
+/* What a SIGSEGV is: for its handler. */
+enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch);
+
+/*
+ * Makes [address, address + size) accessible to system calls, as far as the client may access
+ * it.  One load when nothing is away.
+ */
+void memory_make_resident_slow(uintptr_t address, size_t size);
+static inline void memory_make_resident(const void *address, size_t size)
+{
+	if (pages_any())
+		memory_make_resident_slow((uintptr_t)address, size);
+}
+
+/* ---- notifiers ---- */
+
+enum memory_event {
+	MEMORY_UNMAP,      /* munmap, mremap, brk, a mapping over it */
+	MEMORY_CLEAR,      /* contents go or change their place */
+	MEMORY_PROTECTION, /* mprotect, and fork: writable pages become shared */
+	MEMORY_MIGRATE,    /* to or from a device: `source` */
+	MEMORY_TAKEN,      /* by a device, for itself alone */
+};
+
+/* As the kernel's mmu notifiers.  Called with the lock, before it happens. */
+struct memory_notifier {
+	void (*invalidate)(struct memory_notifier *n, uintptr_t start, uintptr_t end,
+			   enum memory_event event, const void *source);
+	struct memory_notifier *next;
+};
+
+/* With the lock. */
+void memory_notifier_add(struct memory_notifier *n);
+void memory_notifier_remove(struct memory_notifier *n);
+void memory_notify(uintptr_t start, uintptr_t end, enum memory_event event, const void *source);
+
+/* ---- fork ---- */
+
+/*
+ * Around a fork, the engine's lock is held; in the child nobody is notified any more, and what
+ * is away has its content there too.  An owner that has to do something before is called first.
+ */
+typedef void memory_forking_fn(void);
+void memory_forking_register(memory_forking_fn *forking);
+void memory_fork_prepare(void);
+void memory_fork_parent(void);
+void memory_fork_child(void);
+
+#endif

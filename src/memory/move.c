@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Pages go away in one of three ways, chosen by the piece:
+ *
+ * - nothing is there yet, or zeroes: it is only made to trap;
+ * - a large piece of private anonymous memory: its page tables are moved to the store by
+ *   mremap(MREMAP_DONTUNMAP).  It is PROT_NONE meanwhile, since between that and the markers
+ *   another thread would see empty pages;
+ * - the rest is copied to slots.  It is PROT_READ meanwhile: who reads may go on.
+ *
+ * And they come back: a moved piece replaces what traps in one step, and the kernel joins the
+ * mappings again.  Copies are written through /proc/self/mem, which is not stopped by
+ * PROT_NONE, so the page appears when it is complete.
+ *
+ * Traps are guard markers, which don't divide mappings and which pagemap shows as swapped, as it
+ * does device memory in the kernel; or PROT_NONE where markers can't be (kernels before 6.13,
+ * locked memory).
+ */
+#include "memory/move.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/hostfd.h"
+#include "core/syscall.h"
+#include "core/user.h"
+#include "memory/store.h"
+#include "uapi/mm.h"
+
+#define LINEAR_MIN ((uintptr_t)64 << 10) /* smaller pieces are cheaper to copy than to move */
+
+static bool guards = true;
+
+static int advise(uintptr_t start, uintptr_t end, int advice)
+{
+	return (int)host_syscall(SYS_madvise, start, end - start, advice);
+}
+
+static int protect(uintptr_t start, uintptr_t end, int protection)
+{
+	return host_mprotect((void *)start, end - start, protection);
+}
+
+static bool remap(uintptr_t from, uintptr_t to, size_t size, int flags)
+{
+	return host_syscall(SYS_mremap, from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | flags,
+			    to) == (long)to;
+}
+
+int memory_traps_set(enum memory_traps traps)
+{
+	void *page;
+	bool works;
+
+	guards = traps != MEMORY_TRAPS_PROTECT;
+	if (!guards)
+		return 0;
+	page = host_mmap(NULL, MEMORY_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+	if (host_is_error(page))
+		return (int)(intptr_t)page;
+	works = advise((uintptr_t)page, (uintptr_t)page + MEMORY_PAGE, MADV_GUARD_INSTALL) == 0;
+	host_munmap(page, MEMORY_PAGE);
+	guards = works;
+	return works || traps == MEMORY_TRAPS_AUTO ? 0 : -EOPNOTSUPP;
+}
+
+/* ---- protections ---- */
+
+/* The end of the run of pages from `at` that trap by protection, or that don't. */
+static uintptr_t protected_run(uintptr_t at, uintptr_t end, bool *ret_is)
+{
+	uint64_t page = pages_get(at);
+
+	*ret_is = page_is_protected(page);
+	if (*ret_is) {
+		do
+			at += MEMORY_PAGE;
+		while (at < end && page_is_protected(pages_get(at)));
+		return at;
+	}
+	if (!pages_any_protected())
+		return end;
+	while ((at = pages_next(at, end, &page)) < end && !page_is_protected(page))
+		at += MEMORY_PAGE;
+	return at < end ? at : end;
+}
+
+/* All but what traps by protection. */
+static int protect_rest(uintptr_t start, uintptr_t end, int protection)
+{
+	int ret = 0;
+
+	while (start < end && ret == 0) {
+		bool trapped;
+		uintptr_t to = protected_run(start, end, &trapped);
+
+		if (!trapped)
+			ret = protect(start, to, protection);
+		start = to;
+	}
+	return ret;
+}
+
+int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr_t start,
+		  uintptr_t end)
+{
+	bool linear = vma->kind == MEMORY_ANON && end - start >= LINEAR_MIN;
+	int ret = 0;
+
+	f->vma = *vma;
+	f->start = start;
+	f->end = end;
+	f->protection = vma->protection;
+	if (linear)
+		f->protection = PROT_NONE;
+	else if (vma->protection & PROT_WRITE)
+		f->protection = PROT_READ;
+	if (f->protection != vma->protection)
+		ret = protect_rest(start, end, f->protection);
+	if (ret)
+		protect_rest(start, end, vma->protection);
+	return ret;
+}
+
+void memory_thaw(struct memory_freeze *f)
+{
+	if (f->protection != f->vma.protection)
+		protect_rest(f->start, f->end, f->vma.protection);
+}
+
+int memory_change_protection(uintptr_t start, uintptr_t end, int protection)
+{
+	uint64_t page;
+	int ret = protect_rest(start, end, protection);
+
+	if (ret)
+		return ret;
+	for (uintptr_t at = pages_next(start, end, &page); at < end;
+	     at = pages_next(at + MEMORY_PAGE, end, &page))
+		if (page_is_trapped(page))
+			pages_set(at, (page & ~(uint64_t)PAGE_PROT) |
+					      (uint64_t)protection << PAGE_PROT_SHIFT);
+	return 0;
+}
+
+/* ---- away ---- */
+
+struct piece {
+	unsigned owner;
+	const uint8_t *user;
+	int protection;
+	uint64_t flags;
+};
+
+static void enter(const struct piece *p, uintptr_t at, size_t i, uint64_t store)
+{
+	uint64_t page = p->owner | PAGE_TRAPPED | p->flags | store |
+			(uint64_t)p->protection << PAGE_PROT_SHIFT |
+			(uint64_t)(p->user[i] & 7) << PAGE_USER_SHIFT;
+
+	if (p->user[i] & MEMORY_AWAY_UNIT)
+		page |= PAGE_UNIT;
+	pages_set(at, page);
+}
+
+/* Makes [start, end) empty and trap: 0, PAGE_PROTECTED or -errno. */
+static int trap(struct memory_freeze *f, uintptr_t start, uintptr_t end)
+{
+	int ret;
+
+	if (guards && advise(start, end, MADV_GUARD_INSTALL) == 0)
+		return 0;
+	ret = protect(start, end, PROT_NONE);
+	if (ret)
+		return ret;
+	ret = advise(start, end, MADV_DONTNEED);
+	if (ret == -EINVAL)
+		ret = advise(start, end, MADV_DONTNEED_LOCKED);
+	if (ret) {
+		protect(start, end, f->protection);
+		return ret;
+	}
+	return PAGE_PROTECTED;
+}
+
+static int away_empty(struct memory_freeze *f, struct piece *p, uintptr_t start, uintptr_t end)
+{
+	int ret = trap(f, start, end);
+
+	if (ret < 0)
+		return ret;
+	p->flags = (unsigned)ret;
+	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
+		enter(p, at, (at - start) / MEMORY_PAGE, 0);
+	return 0;
+}
+
+static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start, uintptr_t end)
+{
+	size_t size = end - start;
+	uintptr_t store = store_reserve(start, size);
+	int ret;
+
+	if (!store)
+		return -ENOMEM;
+	if (!remap(start, store, size, MREMAP_DONTUNMAP)) {
+		host_munmap((void *)store, size);
+		return -ENOMEM;
+	}
+	ret = trap(f, start, end);
+	if (ret < 0) {
+		remap(store, start, size, 0);
+		return ret;
+	}
+	protect(store, store + size, PROT_READ | PROT_WRITE);
+	p->flags = PAGE_LINEAR | (unsigned)ret;
+	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
+		enter(p, at, (at - start) / MEMORY_PAGE, store + (at - start));
+	return 0;
+}
+
+#define COPY_MAX 16u /* pages that are copied before they are made to trap together */
+
+static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, uintptr_t end)
+{
+	uintptr_t slot[COPY_MAX];
+	unsigned n = 0;
+	int ret = 0;
+
+	if (f->protection == PROT_NONE)
+		ret = protect(start, end, PROT_READ);
+	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE, n++) {
+		slot[n] = store_slot();
+		if (!slot[n])
+			ret = -ENOMEM;
+		else if (copy_guarded((void *)slot[n], (const void *)at, MEMORY_PAGE))
+			ret = -EFAULT;
+		if (ret && slot[n])
+			store_slot_free(slot[n]);
+		if (ret)
+			break;
+	}
+	if (f->protection == PROT_NONE)
+		protect(start, end, PROT_NONE);
+	if (ret == 0)
+		ret = trap(f, start, end);
+	if (ret < 0) {
+		while (n)
+			store_slot_free(slot[--n]);
+		return ret;
+	}
+	p->flags = (unsigned)ret;
+	for (unsigned i = 0; i < n; i++)
+		enter(p, start + i * MEMORY_PAGE, i, slot[i]);
+	return 0;
+}
+
+static bool has_content(uint8_t state)
+{
+	return (state & (MEMORY_PRESENT | MEMORY_ZERO)) == MEMORY_PRESENT;
+}
+
+int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigned owner,
+		const uint8_t *states, const uint8_t *user)
+{
+	int ret = pages_reserve(start, end);
+
+	while (start < end && ret == 0) {
+		struct piece p = {.owner = owner, .user = user, .protection = f->vma.protection};
+		bool content = has_content(states[0]);
+		uintptr_t to = start;
+		size_t n = 0;
+
+		for (; to < end && has_content(states[n]) == content; n++)
+			to += MEMORY_PAGE;
+		ret = -ENOMEM;
+		if (!content)
+			ret = away_empty(f, &p, start, to);
+		else if (f->protection == PROT_NONE && f->vma.kind == MEMORY_ANON &&
+			 to - start >= LINEAR_MIN)
+			ret = away_linear(f, &p, start, to);
+		if (ret && content) {
+			if (n > COPY_MAX) {
+				n = COPY_MAX;
+				to = start + n * MEMORY_PAGE;
+			}
+			ret = away_copy(f, &p, start, to);
+		}
+		start = to;
+		states += n;
+		user += n;
+	}
+	return ret;
+}
+
+/* ---- back ---- */
+
+static void forget(uintptr_t start, uintptr_t end)
+{
+	while ((start = pages_next(start, end, NULL)) < end) {
+		pages_set(start, 0);
+		start += MEMORY_PAGE;
+	}
+}
+
+/* A page that can't be written behind its protection: moved there, which costs a mapping. */
+static void install_page(uintptr_t at, uintptr_t slot, int protection)
+{
+	protect(slot, slot + MEMORY_PAGE, protection);
+	remap(slot, at, MEMORY_PAGE, 0);
+	host_mmap((void *)slot, MEMORY_PAGE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
+{
+	int protection = page_protection(first);
+
+	if (!page_is_protected(first)) {
+		protect(start, end, PROT_NONE);
+		advise(start, end, MADV_GUARD_REMOVE);
+	}
+	for (uintptr_t at = start; at < end; at += MEMORY_PAGE) {
+		uint64_t page = pages_get(at);
+		uintptr_t store = (uintptr_t)page_store(page);
+
+		if (host_pwrite(memory_vma_mem(), (void *)store, MEMORY_PAGE, (off_t)at) !=
+		    (ssize_t)MEMORY_PAGE)
+			install_page(at, store, protection);
+		if (page & PAGE_LINEAR)
+			host_munmap((void *)store, MEMORY_PAGE);
+		else
+			store_slot_free(store);
+	}
+	forget(start, end);
+	protect(start, end, protection);
+}
+
+static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
+{
+	int protection = page_protection(first), writable = protection | PROT_READ | PROT_WRITE;
+
+	/* In the kernel there is a page from now on, and not the zero page. */
+	if (page_is_protected(first) || protection != writable)
+		protect(start, end, writable);
+	if (!page_is_protected(first))
+		advise(start, end, MADV_GUARD_REMOVE);
+	advise(start, end, MADV_POPULATE_WRITE);
+	if (protection != writable)
+		protect(start, end, protection);
+	forget(start, end);
+}
+
+static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
+{
+	uintptr_t store = (uintptr_t)page_store(first);
+	int protection = page_protection(first);
+
+	if (protection != (PROT_READ | PROT_WRITE))
+		protect(store, store + (end - start), protection);
+	while (start < end) {
+		size_t size = end - start;
+		struct memory_vma v;
+
+		if (!remap(store, start, size, 0)) {
+			/* Several mappings can't be moved at once. */
+			if (memory_vma_find(store, &v) && v.end - store < size) {
+				size = v.end - store;
+				if (remap(store, start, size, 0))
+					goto moved;
+			}
+			protect(store, store + size, PROT_READ | PROT_WRITE);
+			back_copied(start, start + size, first);
+		}
+	moved:
+		forget(start, start + size);
+		start += size;
+		store += size;
+	}
+}
+
+/* Whether a page comes back together with the one before it, which is `before`. */
+static bool same_run(uint64_t before, uint64_t page)
+{
+	const uint64_t alike = PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_LINEAR;
+
+	if ((before ^ page) & alike || !page_store(before) != !page_store(page))
+		return false;
+	return !(page & PAGE_LINEAR) || page_store(page) == page_store(before) + MEMORY_PAGE;
+}
+
+static uintptr_t run_of(uintptr_t start, uintptr_t end, uint64_t first)
+{
+	uint64_t before = first, page;
+	uintptr_t to = start + MEMORY_PAGE;
+
+	for (; to < end; to += MEMORY_PAGE, before = page) {
+		page = pages_get(to);
+		if (!page || !same_run(before, page))
+			break;
+	}
+	return to;
+}
+
+void memory_back(uintptr_t start, uintptr_t end)
+{
+	uint64_t page;
+
+	pages_split(start, end);
+	while ((start = pages_next(start, end, &page)) < end) {
+		uintptr_t to = run_of(start, end, page);
+
+		if (!page_is_trapped(page))
+			forget(start, to);
+		else if (page & PAGE_LINEAR)
+			back_linear(start, to, page);
+		else if (page_store(page))
+			back_copied(start, to, page);
+		else
+			back_empty(start, to, page);
+		start = to;
+	}
+}
+
+/* ---- the client's memory calls ---- */
+
+static void drop_stores(uintptr_t start, uintptr_t to, uint64_t first)
+{
+	if (first & PAGE_LINEAR && page_is_trapped(first)) {
+		host_munmap((void *)(uintptr_t)page_store(first), to - start);
+		return;
+	}
+	for (uintptr_t at = start; at < to && page_store(first); at += MEMORY_PAGE)
+		store_slot_free((uintptr_t)page_store(pages_get(at)));
+}
+
+void memory_drop(uintptr_t start, uintptr_t end, bool accessible)
+{
+	uint64_t page;
+
+	pages_split(start, end);
+	while ((start = pages_next(start, end, &page)) < end) {
+		uintptr_t to = run_of(start, end, page);
+
+		drop_stores(start, to, page);
+		forget(start, to);
+		if (accessible && page_is_protected(page))
+			protect(start, to, page_protection(page));
+		else if (accessible && page_is_trapped(page))
+			advise(start, to, MADV_GUARD_REMOVE);
+		start = to;
+	}
+}
+
+void memory_rekey(uintptr_t from, uintptr_t to, size_t size)
+{
+	uintptr_t at = from, end = from + size;
+	uint64_t page;
+
+	pages_split(from, end);
+	while ((at = pages_next(at, end, &page)) < end) {
+		if ((to - from) % MEMORY_UNIT)
+			page &= ~(uint64_t)PAGE_UNIT;
+		pages_set(at, 0);
+		if (pages_reserve(at - from + to, at - from + to + MEMORY_PAGE) == 0)
+			pages_set(at - from + to, page);
+		at += MEMORY_PAGE;
+	}
+}
+
+void memory_advise_stores(uintptr_t start, uintptr_t end, int advice)
+{
+	uint64_t page;
+
+	while ((start = pages_next(start, end, &page)) < end) {
+		uintptr_t to = run_of(start, end, page);
+
+		if (page & PAGE_LINEAR && page_is_trapped(page)) {
+			uintptr_t store = (uintptr_t)page_store(page);
+
+			advise(store, store + (to - start), advice);
+		}
+		start = to;
+	}
+}
+
+void *memory_content_make(uintptr_t address)
+{
+	uint64_t page = pages_get(address);
+	uintptr_t store = (uintptr_t)page_store(page);
+
+	if (!page_is_trapped(page) || store)
+		return (void *)store;
+	store = store_slot();
+	if (!store)
+		return NULL;
+	memset((void *)store, 0, MEMORY_PAGE);
+	pages_set(address, page | store);
+	return (void *)store;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/move.h - taking pages away from the client, so that its accesses trap, and giving them
+ * back.
+ *
+ * No other thread ever sees a page half moved: it sees the page, or it faults and waits for
+ * the engine's lock, under which all of this is called.  System calls that are given such
+ * a page get EFAULT (memory/calls.h has what is done about that).
+ */
+#ifndef STANDIN_MEMORY_MOVE_H
+#define STANDIN_MEMORY_MOVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/pages.h"
+#include "memory/vma.h"
+
+/* How pages are made to trap. */
+enum memory_traps {
+	MEMORY_TRAPS_AUTO,    /* by guard markers where the kernel has them */
+	MEMORY_TRAPS_GUARD,   /* the same; -EOPNOTSUPP from memory_start() if it has none */
+	MEMORY_TRAPS_PROTECT, /* by PROT_NONE */
+};
+
+/*
+ * A part of one mapping in which nobody changes anything while it is decided what to take.
+ * Between freeze and thaw the states of its pages are stable.
+ */
+struct memory_freeze {
+	struct memory_vma vma;
+	uintptr_t start, end;
+	int protection; /* what the range has now */
+};
+
+/* [start, end) lies in `vma`, which memory_vma_find() gave.  0 or -errno. */
+int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr_t start,
+		  uintptr_t end);
+void memory_thaw(struct memory_freeze *f);
+
+#define MEMORY_AWAY_UNIT 0x80 /* in `user`: the page is one of a huge page's */
+
+/*
+ * Takes [start, end) of what is frozen away: the owner `owner` has it from now on, with the bits
+ * user[] (0 to 7, and MEMORY_AWAY_UNIT) of each page.  `states` is of these pages.  0 or
+ * -errno; then some have been taken, which pages_get() tells.
+ */
+int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigned owner,
+		const uint8_t *states, const uint8_t *user);
+
+/* Gives back all that is away in [start, end): its content is in its place again. */
+void memory_back(uintptr_t start, uintptr_t end);
+
+/*
+ * Forgets what is owned in [start, end), with its content; `accessible`: the client finds
+ * pages there that were never touched.  Else the mapping goes, or what traps is the client's.
+ */
+void memory_drop(uintptr_t start, uintptr_t end, bool accessible);
+
+/* What was at [from, from + size) is at `to` now: its traps have moved with it. */
+void memory_rekey(uintptr_t from, uintptr_t to, size_t size);
+
+/*
+ * mprotect(2) of the client's range: what traps goes on trapping.  0 or -errno.
+ */
+int memory_change_protection(uintptr_t start, uintptr_t end, int protection);
+
+/* madvise(2), as far as contents that are away are concerned. */
+void memory_advise_stores(uintptr_t start, uintptr_t end, int advice);
+
+/* The content of a page that is away: NULL, all zeroes. */
+static inline void *memory_content(uint64_t page)
+{
+	return (void *)(uintptr_t)page_store(page);
+}
+
+/* The same, to be written to: NULL, out of memory. */
+void *memory_content_make(uintptr_t address);
+
+/* See enum memory_traps.  0 or -EOPNOTSUPP. */
+int memory_traps_set(enum memory_traps traps);
+
+#endif

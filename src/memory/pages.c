@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The engine's page table: a radix map, and how many pages are in it. */
+#include "memory/pages.h"
+
+#include <stdatomic.h>
+
+static struct radix pages;
+static _Atomic bool any;
+static size_t n_protected;
+
+bool pages_any(void)
+{
+	return atomic_load_explicit(&any, memory_order_relaxed);
+}
+
+bool pages_any_protected(void)
+{
+	return n_protected != 0;
+}
+
+uint64_t pages_get(uintptr_t address)
+{
+	return radix_get(&pages, address);
+}
+
+uintptr_t pages_next(uintptr_t from, uintptr_t end, uint64_t *ret_page)
+{
+	return radix_next(&pages, from, end, ret_page);
+}
+
+int pages_reserve(uintptr_t start, uintptr_t end)
+{
+	return radix_reserve(&pages, start, end);
+}
+
+void pages_set(uintptr_t address, uint64_t page)
+{
+	n_protected -= page_is_protected(radix_get(&pages, address));
+	n_protected += page_is_protected(page);
+	radix_set(&pages, address, page);
+	atomic_store_explicit(&any, pages.count != 0, memory_order_relaxed);
+}
+
+static void split_unit(uintptr_t unit)
+{
+	for (uintptr_t at = unit; at < unit + MEMORY_UNIT; at += MEMORY_PAGE) {
+		uint64_t page = pages_get(at);
+
+		if (page & PAGE_UNIT)
+			pages_set(at, page & ~(uint64_t)PAGE_UNIT);
+	}
+}
+
+void pages_split(uintptr_t start, uintptr_t end)
+{
+	uintptr_t first = start & ~(MEMORY_UNIT - 1), last = (end - 1) & ~(MEMORY_UNIT - 1);
+
+	if (start != first || end - first < MEMORY_UNIT)
+		split_unit(first);
+	if (last != first && end % MEMORY_UNIT)
+		split_unit(last);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * 47 bits of address: 12 in the page, 9 in a leaf (2 MiB), 9 in a middle table (1 GiB), and
+ * 17 in the top, which is mapped as a whole and takes memory where it is used.
+ */
+#include "memory/radix.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/hostfd.h"
+
+#define FAN       512u
+#define TOP       ((size_t)1 << 17)
+#define LEAF_SPAN (MEMORY_PAGE * FAN)
+#define MID_SPAN  (LEAF_SPAN * FAN)
+
+static void *table_new(size_t size)
+{
+	void *t = host_mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return host_is_error(t) ? NULL : t;
+}
+
+static uint64_t *leaf_of(const struct radix *r, uintptr_t address)
+{
+	void **middle = r->top && address < MEMORY_LIMIT ? r->top[address / MID_SPAN] : NULL;
+
+	return middle ? middle[address / LEAF_SPAN % FAN] : NULL;
+}
+
+static uint64_t *leaf_make(struct radix *r, uintptr_t address)
+{
+	size_t at = address / MID_SPAN;
+	void **slot;
+
+	if (address >= MEMORY_LIMIT)
+		return NULL;
+	if (!r->top) {
+		r->top = table_new(TOP * sizeof(*r->top));
+		r->first = TOP;
+		r->last = 0;
+	}
+	if (!r->top)
+		return NULL;
+	if (!r->top[at])
+		r->top[at] = table_new(FAN * sizeof(void *));
+	if (!r->top[at])
+		return NULL;
+	r->first = at < r->first ? at : r->first;
+	r->last = at > r->last ? at : r->last;
+	slot = &r->top[at][address / LEAF_SPAN % FAN];
+	if (!*slot)
+		*slot = table_new(FAN * sizeof(uint64_t));
+	return *slot;
+}
+
+uint64_t radix_get(const struct radix *r, uintptr_t address)
+{
+	const uint64_t *leaf = leaf_of(r, address);
+
+	return leaf ? leaf[address / MEMORY_PAGE % FAN] : 0;
+}
+
+int radix_set(struct radix *r, uintptr_t address, uint64_t value)
+{
+	uint64_t *leaf = value ? leaf_make(r, address) : leaf_of(r, address), *slot;
+
+	if (!leaf)
+		return value ? -ENOMEM : 0;
+	slot = &leaf[address / MEMORY_PAGE % FAN];
+	r->count += (value != 0);
+	r->count -= (*slot != 0);
+	*slot = value;
+	return 0;
+}
+
+int radix_reserve(struct radix *r, uintptr_t start, uintptr_t end)
+{
+	for (start &= ~(LEAF_SPAN - 1); start < end; start += LEAF_SPAN)
+		if (!leaf_make(r, start))
+			return -ENOMEM;
+	return 0;
+}
+
+uintptr_t radix_next(const struct radix *r, uintptr_t from, uintptr_t end, uint64_t *ret_value)
+{
+	uintptr_t limit = end < MEMORY_LIMIT ? end : MEMORY_LIMIT;
+
+	if (!r->count)
+		return end;
+	if (from < r->first * MID_SPAN)
+		from = r->first * MID_SPAN;
+	if (limit > (r->last + 1) * MID_SPAN)
+		limit = (r->last + 1) * MID_SPAN;
+	while (from < limit) {
+		const uint64_t *leaf;
+
+		if (!r->top[from / MID_SPAN]) {
+			from = (from / MID_SPAN + 1) * MID_SPAN;
+			continue;
+		}
+		leaf = leaf_of(r, from);
+		if (!leaf) {
+			from = (from / LEAF_SPAN + 1) * LEAF_SPAN;
+			continue;
+		}
+		do {
+			uint64_t value = leaf[from / MEMORY_PAGE % FAN];
+
+			if (value) {
+				if (ret_value)
+					*ret_value = value;
+				return from;
+			}
+			from += MEMORY_PAGE;
+		} while (from % LEAF_SPAN && from < limit);
+	}
+	return end;
+}
+
+void radix_clear(struct radix *r, uintptr_t start, uintptr_t end)
+{
+	while ((start = radix_next(r, start, end, NULL)) < end) {
+		radix_set(r, start, 0);
+		start += MEMORY_PAGE;
+	}
+}
+
+void radix_finish(struct radix *r)
+{
+	for (size_t at = r->first; r->top && at <= r->last; at++) {
+		if (!r->top[at])
+			continue;
+		for (size_t i = 0; i < FAN; i++)
+			if (r->top[at][i])
+				host_munmap(r->top[at][i], FAN * sizeof(uint64_t));
+		host_munmap(r->top[at], FAN * sizeof(void *));
+	}
+	if (r->top)
+		host_munmap(r->top, TOP * sizeof(*r->top));
+	memset(r, 0, sizeof(*r));
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The arena grows by chunks.  Free slots are a stack of numbers outside the arena, so that a
+ * slot that isn't in use can be given back to the kernel.
+ */
+#include "memory/store.h"
+
+#include <sys/mman.h>
+
+#include "core/hostfd.h"
+#include "core/syscall.h"
+#include "memory/radix.h"
+
+#define CHUNK_SLOTS 8192u /* 32 MiB */
+#define CHUNKS      4096u
+
+static struct chunk {
+	uintptr_t base;
+	uint32_t *free; /* a stack: n_free numbers */
+	uint32_t n_free;
+} chunks[CHUNKS];
+static unsigned n_chunks, hint;
+
+static void *map(size_t size)
+{
+	void *p = host_mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return host_is_error(p) ? NULL : p;
+}
+
+static struct chunk *chunk_new(void)
+{
+	struct chunk *c = &chunks[n_chunks];
+	size_t table = CHUNK_SLOTS * sizeof(*c->free), size = CHUNK_SLOTS * MEMORY_PAGE + table;
+	char *p = n_chunks < CHUNKS ? map(size) : NULL;
+
+	if (!p)
+		return NULL;
+	c->base = (uintptr_t)p;
+	c->free = (uint32_t *)(p + CHUNK_SLOTS * MEMORY_PAGE);
+	for (uint32_t i = 0; i < CHUNK_SLOTS; i++)
+		c->free[i] = CHUNK_SLOTS - 1 - i;
+	c->n_free = CHUNK_SLOTS;
+	n_chunks++;
+	return c;
+}
+
+uintptr_t store_slot(void)
+{
+	struct chunk *c = NULL;
+
+	for (unsigned i = 0; i < n_chunks && !c; i++, hint = (hint + 1) % n_chunks)
+		if (chunks[hint].n_free) {
+			c = &chunks[hint];
+			break;
+		}
+	if (!c)
+		c = chunk_new();
+	return c ? c->base + c->free[--c->n_free] * MEMORY_PAGE : 0;
+}
+
+void store_slot_free(uintptr_t slot)
+{
+	for (unsigned i = 0; i < n_chunks; i++) {
+		struct chunk *c = &chunks[i];
+
+		if (slot - c->base >= CHUNK_SLOTS * MEMORY_PAGE)
+			continue;
+		c->free[c->n_free++] = (uint32_t)((slot - c->base) / MEMORY_PAGE);
+		/* When all is free, the memory goes back. */
+		if (c->n_free == CHUNK_SLOTS)
+			host_syscall(SYS_madvise, c->base, CHUNK_SLOTS * MEMORY_PAGE,
+				     MADV_DONTNEED);
+		return;
+	}
+}
+
+uintptr_t store_reserve(uintptr_t address, size_t size)
+{
+	for (unsigned bit = 45; bit >= 42; bit--) {
+		uintptr_t place = address ^ ((uintptr_t)1 << bit);
+		void *p;
+
+		if ((address ^ (address + size - 1)) >> bit)
+			continue; /* it would not stay in one piece */
+		p = host_mmap((void *)place, size, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			      0);
+		if (p == (void *)place)
+			return place;
+		if (!host_is_error(p))
+			host_munmap(p, size);
+	}
+	return 0;
+}

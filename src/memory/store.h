@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/store.h - where the contents of pages are that are away from their place.
+ *
+ * Large pieces are moved, by changing the kernel's page tables, to the address that is theirs
+ * with one of the upper bits flipped.  So pieces that were neighbours are neighbours there,
+ * and the kernel makes one mapping of them.  Single pages are copied to slots of an arena, so
+ * that they cost no mapping each.
+ *
+ * All of it is private memory: the child of a fork has its own.  Under the engine's lock.
+ */
+#ifndef STANDIN_MEMORY_STORE_H
+#define STANDIN_MEMORY_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A slot of one page, its content undefined; 0: out of memory. */
+uintptr_t store_slot(void);
+void store_slot_free(uintptr_t slot);
+
+/* Reserves the address for a piece of `size` bytes that is moved: 0 there is none. */
+uintptr_t store_reserve(uintptr_t address, size_t size);
+
+#endif

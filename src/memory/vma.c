@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Mappings from PROCMAP_QUERY, or read from /proc/self/maps on kernels before 6.11.
+ *
+ * Whether a mapping is of ordinary pages is not told anywhere that is cheap to read: those
+ * of devices are known by their names.
+ */
+#include "memory/vma.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/hostfd.h"
+#include "core/syscall.h"
+#include "memory/pages.h"
+#include "uapi/mm.h"
+
+static int maps = -EBADF, pagemap = -EBADF, mem = -EBADF;
+static bool no_query; /* this kernel has no PROCMAP_QUERY */
+static char name[4096];
+/* Looked up once: [vvar] to [vdso], which the kernel puts in one place. */
+static uintptr_t vdso_start, vdso_end;
+
+/* ---- /proc/self/maps as a text ---- */
+
+struct text {
+	size_t at, end;
+	char data[4096];
+};
+
+static int next_char(struct text *t)
+{
+	ssize_t n;
+
+	if (t->at == t->end) {
+		n = host_read(maps, t->data, sizeof(t->data));
+		if (n <= 0)
+			return -1;
+		t->at = 0;
+		t->end = (size_t)n;
+	}
+	return (unsigned char)t->data[t->at++];
+}
+
+/* A number in hexadecimal and the character after it. */
+static uint64_t hex(struct text *t)
+{
+	uint64_t value = 0;
+
+	for (;;) {
+		int c = next_char(t);
+
+		if (c >= '0' && c <= '9')
+			value = value << 4 | (unsigned)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value << 4 | (unsigned)(c - 'a' + 10);
+		else
+			return value;
+	}
+}
+
+static void read_name(struct text *t)
+{
+	size_t n = 0;
+	int c;
+
+	do
+		c = next_char(t);
+	while (c == ' ');
+	for (; c > 0 && c != '\n'; c = next_char(t))
+		if (n < sizeof(name) - 1)
+			name[n++] = (char)c;
+	name[n] = '\0';
+}
+
+/* One line: start-end rwxs offset major:minor inode name */
+static bool read_line(struct text *t, struct procmap_query *q)
+{
+	static const uint64_t bit[3] = {PROCMAP_QUERY_VMA_READABLE, PROCMAP_QUERY_VMA_WRITABLE,
+					PROCMAP_QUERY_VMA_EXECUTABLE};
+	int c;
+
+	memset(q, 0, sizeof(*q));
+	q->vma_start = hex(t);
+	q->vma_end = hex(t);
+	if (!q->vma_end)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (next_char(t) != '-')
+			q->vma_flags |= bit[i];
+	if (next_char(t) == 's')
+		q->vma_flags |= PROCMAP_QUERY_VMA_SHARED;
+	next_char(t);
+	q->vma_offset = hex(t);
+	q->dev_major = (uint32_t)hex(t);
+	q->dev_minor = (uint32_t)hex(t);
+	/* Decimal, but all that matters is whether it is 0. */
+	for (c = next_char(t); c >= '0' && c <= '9'; c = next_char(t))
+		q->inode |= c != '0';
+	t->at -= c == '\n';
+	read_name(t);
+	return true;
+}
+
+static bool query_text(uintptr_t address, struct procmap_query *q)
+{
+	static struct text t;
+
+	t.at = t.end = 0;
+	if (host_syscall(SYS_lseek, maps, 0, SEEK_SET) < 0)
+		return false;
+	while (read_line(&t, q))
+		if (q->vma_end > address) {
+			q->vma_page_size = strncmp(name, "/anon_hugepage", 14) ? 4096 : 2u << 20;
+			return true;
+		}
+	return false;
+}
+
+/* ---- the query ---- */
+
+static long ask(uintptr_t address, struct procmap_query *q, bool with_name)
+{
+	memset(q, 0, sizeof(*q));
+	q->size = sizeof(*q);
+	q->query_flags = PROCMAP_QUERY_COVERING_OR_NEXT_VMA;
+	q->query_addr = address;
+	if (with_name) {
+		q->vma_name_size = sizeof(name);
+		q->vma_name_addr = (uintptr_t)name;
+	}
+	return host_syscall(SYS_ioctl, maps, PROCMAP_QUERY, q);
+}
+
+static bool query(uintptr_t address, struct procmap_query *q)
+{
+	long ret;
+
+	if (no_query)
+		return query_text(address, q);
+	ret = ask(address, q, false);
+	name[0] = '\0';
+	if (ret == 0 && (q->inode || q->dev_major || q->dev_minor) &&
+	    (ask(address, q, true) < 0 || !q->vma_name_size))
+		name[0] = '\0';
+	if (ret == -ENOTTY || ret == -EINVAL) {
+		no_query = true;
+		return query_text(address, q);
+	}
+	return ret == 0;
+}
+
+static bool begins(const char *with)
+{
+	return strncmp(name, with, strlen(with)) == 0;
+}
+
+static enum memory_kind kind_of(const struct procmap_query *q)
+{
+	if (q->vma_page_size > 4096)
+		return MEMORY_HUGETLB;
+	if (q->vma_start < vdso_end && q->vma_end > vdso_start)
+		return MEMORY_SPECIAL;
+	if (!q->inode && !q->dev_major && !q->dev_minor)
+		return MEMORY_ANON;
+	if (begins("/memfd:" MEMORY_SPECIAL_NAME) || begins("anon_inode:") ||
+	    (begins("/dev/") && !begins("/dev/shm/") && !begins("/dev/zero")))
+		return MEMORY_SPECIAL;
+	return q->vma_flags & PROCMAP_QUERY_VMA_SHARED ? MEMORY_SHARED : MEMORY_FILE;
+}
+
+/* The part of a mapping that the client sees as one, where pages of it trap by protection. */
+static void show_client(struct memory_vma *v, uintptr_t address)
+{
+	uintptr_t at = address > v->start ? address & ~(MEMORY_PAGE - 1) : v->start, end = v->end;
+	uint64_t page = 0;
+
+	if (v->protection != PROT_NONE || !pages_any())
+		return;
+	page = pages_get(at);
+	if (!page_is_protected(page)) {
+		at = pages_next(at, end, NULL);
+		v->end = at;
+		return;
+	}
+	v->protection = page_protection(page);
+	v->start = at;
+	for (at += MEMORY_PAGE; at < end; at += MEMORY_PAGE) {
+		page = pages_get(at);
+		if (!page_is_protected(page) || page_protection(page) != v->protection)
+			break;
+	}
+	v->end = at;
+}
+
+bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
+{
+	struct procmap_query q;
+
+	if (!query(address, &q) || q.vma_start >= MEMORY_LIMIT)
+		return false;
+	*ret_vma = (struct memory_vma){
+		.start = q.vma_start,
+		.end = q.vma_end,
+		.protection = (q.vma_flags & PROCMAP_QUERY_VMA_READABLE ? PROT_READ : 0) |
+			      (q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
+			      (q.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0),
+		.kind = kind_of(&q),
+		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
+		.page_size = q.vma_page_size,
+	};
+	show_client(ret_vma, address);
+	return true;
+}
+
+/* ---- pages ---- */
+
+static uint8_t state_of(uint64_t entry)
+{
+	uint8_t state = 0;
+
+	if (entry & PAGEMAP_PRESENT)
+		state |= MEMORY_PRESENT;
+	if (entry & PAGEMAP_SWAP)
+		state |= MEMORY_SWAPPED;
+	if (entry & PAGEMAP_FILE)
+		state |= MEMORY_OF_FILE;
+	if (entry & PAGEMAP_EXCLUSIVE)
+		state |= MEMORY_EXCLUSIVE;
+	return state;
+}
+
+/* What the entries don't say: zero pages and huge ones. */
+static void scan(uintptr_t start, uintptr_t end, uint8_t *states)
+{
+	static struct page_region regions[64];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)regions,
+		.vec_len = sizeof(regions) / sizeof(regions[0]),
+		.category_anyof_mask = PAGE_IS_PFNZERO | PAGE_IS_HUGE,
+		.return_mask = PAGE_IS_PFNZERO | PAGE_IS_HUGE,
+	};
+	long n;
+
+	while (arg.start < end) {
+		n = host_syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN, &arg);
+		if (n < 0)
+			return;
+		for (long i = 0; i < n; i++)
+			for (uintptr_t at = regions[i].start; at < regions[i].end;
+			     at += MEMORY_PAGE) {
+				uint8_t *state = &states[(at - start) / MEMORY_PAGE];
+
+				if (regions[i].categories & PAGE_IS_PFNZERO)
+					*state |= MEMORY_ZERO;
+				if (regions[i].categories & PAGE_IS_HUGE)
+					*state |= MEMORY_HUGE;
+			}
+		if (arg.walk_end <= arg.start)
+			return;
+		arg.start = arg.walk_end;
+	}
+}
+
+int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states)
+{
+	static uint64_t entries[1024];
+	uint8_t *state = ret_states, any = 0;
+
+	for (uintptr_t at = start; at < end;) {
+		size_t n = (end - at) / MEMORY_PAGE;
+		ssize_t got;
+
+		if (n > sizeof(entries) / sizeof(entries[0]))
+			n = sizeof(entries) / sizeof(entries[0]);
+		got = host_pread(pagemap, entries, n * sizeof(entries[0]),
+				 (off_t)(at / MEMORY_PAGE * sizeof(entries[0])));
+		if (got < (ssize_t)sizeof(entries[0]))
+			return got < 0 ? (int)got : -EFAULT;
+		n = (size_t)got / sizeof(entries[0]);
+		for (size_t i = 0; i < n; i++)
+			any |= *state++ = state_of(entries[i]);
+		at += n * MEMORY_PAGE;
+	}
+	if (any & MEMORY_PRESENT)
+		scan(start, end, ret_states);
+	return 0;
+}
+
+/* ---- start ---- */
+
+static int proc_open(const char *path, int flags)
+{
+	return hostfd_adopt(host_open(path, flags | O_CLOEXEC, 0));
+}
+
+static void find_vdso(void)
+{
+	static struct text t;
+	struct procmap_query q;
+
+	t.at = t.end = 0;
+	vdso_start = vdso_end = 0;
+	while (read_line(&t, &q)) {
+		if (!begins("[vvar") && !begins("[vdso]"))
+			continue;
+		vdso_start = vdso_end ? vdso_start : q.vma_start;
+		vdso_end = q.vma_end;
+	}
+}
+
+int memory_vma_start(void)
+{
+	if (maps >= 0)
+		return 0;
+	maps = proc_open("/proc/self/maps", O_RDONLY);
+	pagemap = proc_open("/proc/self/pagemap", O_RDONLY);
+	mem = proc_open("/proc/self/mem", O_RDWR);
+	if (maps < 0 || pagemap < 0) {
+		int ret = maps < 0 ? maps : pagemap;
+
+		memory_vma_forked();
+		return ret;
+	}
+	find_vdso();
+	return 0;
+}
+
+void memory_vma_forked(void)
+{
+	hostfd_close(maps);
+	hostfd_close(pagemap);
+	hostfd_close(mem);
+	maps = pagemap = mem = -EBADF;
+}
+
+int memory_vma_mem(void)
+{
+	return mem;
+}
