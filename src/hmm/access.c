@@ -10,30 +10,25 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 
-#include "core/hostfd.h"
 #include "core/user.h"
 #include "hmm/hmm.h"
+#include "memory/own.h"
 
 /* A buffer as vmalloc() gives it: NULL, more than there is. */
 static void *buffer_new(uint64_t npages)
 {
 	struct sysinfo info;
-	void *p;
 
 	if (sysinfo(&info) < 0 || npages > info.totalram / MEMORY_PAGE * info.mem_unit)
 		return NULL;
-	p = host_mmap(NULL, npages * MEMORY_PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return host_is_error(p) ? NULL : p;
+	return own_alloc(npages * MEMORY_PAGE);
 }
 
 static void buffer_free(void *buffer, uint64_t npages)
 {
-	if (buffer)
-		host_munmap(buffer, npages * MEMORY_PAGE);
+	own_free(buffer, npages * MEMORY_PAGE);
 }
 
 /* ---- with the lock ---- */

@@ -22,7 +22,7 @@ bool hmm_pte_writable(const struct memory_vma *v, uint8_t state)
 		return false;
 	if (v->shared)
 		return true;
-	return (state & MEMORY_EXCLUSIVE) && !(state & MEMORY_OF_FILE && v->kind == MEMORY_FILE);
+	return (state & (MEMORY_EXCLUSIVE | MEMORY_OF_FILE)) == MEMORY_EXCLUSIVE;
 }
 
 /* A huge page comes back as one. */

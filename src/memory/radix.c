@@ -7,22 +7,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "core/hostfd.h"
+#include "memory/own.h"
 
 #define FAN       512u
 #define TOP       ((size_t)1 << 17)
 #define LEAF_SPAN (MEMORY_PAGE * FAN)
 #define MID_SPAN  (LEAF_SPAN * FAN)
-
-static void *table_new(size_t size)
-{
-	void *t = host_mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return host_is_error(t) ? NULL : t;
-}
 
 static uint64_t *leaf_of(const struct radix *r, uintptr_t address)
 {
@@ -39,21 +30,21 @@ static uint64_t *leaf_make(struct radix *r, uintptr_t address)
 	if (address >= MEMORY_LIMIT)
 		return NULL;
 	if (!r->top) {
-		r->top = table_new(TOP * sizeof(*r->top));
+		r->top = own_alloc(TOP * sizeof(*r->top));
 		r->first = TOP;
 		r->last = 0;
 	}
 	if (!r->top)
 		return NULL;
 	if (!r->top[at])
-		r->top[at] = table_new(FAN * sizeof(void *));
+		r->top[at] = own_alloc(FAN * sizeof(void *));
 	if (!r->top[at])
 		return NULL;
 	r->first = at < r->first ? at : r->first;
 	r->last = at > r->last ? at : r->last;
 	slot = &r->top[at][address / LEAF_SPAN % FAN];
 	if (!*slot)
-		*slot = table_new(FAN * sizeof(uint64_t));
+		*slot = own_alloc(FAN * sizeof(uint64_t));
 	return *slot;
 }
 
@@ -136,10 +127,10 @@ void radix_finish(struct radix *r)
 			continue;
 		for (size_t i = 0; i < FAN; i++)
 			if (r->top[at][i])
-				host_munmap(r->top[at][i], FAN * sizeof(uint64_t));
-		host_munmap(r->top[at], FAN * sizeof(void *));
+				own_free(r->top[at][i], FAN * sizeof(uint64_t));
+		own_free(r->top[at], FAN * sizeof(void *));
 	}
 	if (r->top)
-		host_munmap(r->top, TOP * sizeof(*r->top));
+		own_free(r->top, TOP * sizeof(*r->top));
 	memset(r, 0, sizeof(*r));
 }

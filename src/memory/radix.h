@@ -3,8 +3,7 @@
  * memory/radix.h - a map from pages of the address space to numbers, 0 for "nothing".
  *
  * Two levels of tables of one page each below an array over the whole 47 bits; a range
- * costs what is in it.  Memory comes from the kernel, a table at a time, and is kept until
- * the end.  No locking: the memory engine's lock is the users'.
+ * costs what is in it.  Tables are kept until the end.  No locking: the memory engine's lock is the users'.
  */
 #ifndef STANDIN_MEMORY_RADIX_H
 #define STANDIN_MEMORY_RADIX_H

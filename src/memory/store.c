@@ -9,6 +9,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/own.h"
 #include "memory/radix.h"
 
 #define CHUNK_SLOTS 8192u /* 32 MiB */
@@ -21,24 +22,20 @@ static struct chunk {
 } chunks[CHUNKS];
 static unsigned n_chunks, hint;
 
-static void *map(size_t size)
-{
-	void *p = host_mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return host_is_error(p) ? NULL : p;
-}
-
 static struct chunk *chunk_new(void)
 {
 	struct chunk *c = &chunks[n_chunks];
-	size_t table = CHUNK_SLOTS * sizeof(*c->free), size = CHUNK_SLOTS * MEMORY_PAGE + table;
-	char *p = n_chunks < CHUNKS ? map(size) : NULL;
 
-	if (!p)
+	if (n_chunks == CHUNKS)
 		return NULL;
-	c->base = (uintptr_t)p;
-	c->free = (uint32_t *)(p + CHUNK_SLOTS * MEMORY_PAGE);
+	c->free = own_alloc(CHUNK_SLOTS * sizeof(*c->free));
+	if (!c->free)
+		return NULL;
+	c->base = (uintptr_t)own_alloc(CHUNK_SLOTS * MEMORY_PAGE);
+	if (!c->base) {
+		own_free(c->free, CHUNK_SLOTS * sizeof(*c->free));
+		return NULL;
+	}
 	for (uint32_t i = 0; i < CHUNK_SLOTS; i++)
 		c->free[i] = CHUNK_SLOTS - 1 - i;
 	c->n_free = CHUNK_SLOTS;
