@@ -16,14 +16,17 @@
 #include "hmm/hmm.h"
 #include "memory/own.h"
 
-/* A buffer as vmalloc() gives it: NULL, more than there is. */
-static void *buffer_new(uint64_t npages)
+/* The kernel takes a buffer of this size by vmalloc(), which refuses more than there is. */
+static bool too_large(uint64_t npages)
 {
 	struct sysinfo info;
 
-	if (sysinfo(&info) < 0 || npages > info.totalram / MEMORY_PAGE * info.mem_unit)
-		return NULL;
-	return own_alloc(npages * MEMORY_PAGE);
+	return sysinfo(&info) < 0 || npages > info.totalram / MEMORY_PAGE * info.mem_unit;
+}
+
+static void *buffer_new(uint64_t npages)
+{
+	return too_large(npages) ? NULL : own_alloc(npages * MEMORY_PAGE);
 }
 
 static void buffer_free(void *buffer, uint64_t npages)
@@ -209,7 +212,7 @@ int hmm_read(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
 	uintptr_t end = cmd->addr + cmd->npages * MEMORY_PAGE;
 	char *buffer;
-	int ret = read_straight(m, cmd);
+	int ret = too_large(cmd->npages) ? -ENOMEM : read_straight(m, cmd);
 
 	if (ret == -ENOENT) {
 		/* The first page without an entry, from which on there is a fault. */
@@ -240,7 +243,7 @@ int hmm_read_back(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
 	uintptr_t at = cmd->addr;
 	char *buffer;
-	int ret = read_straight(m, cmd);
+	int ret = too_large(cmd->npages) ? -ENOMEM : read_straight(m, cmd);
 
 	if (ret != -EAGAIN)
 		return ret;

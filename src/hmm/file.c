@@ -186,7 +186,11 @@ static void decode(struct trace_line *t, const struct ioctl_call *call)
 		    (unsigned long long)cmd->faults);
 }
 
-#define ROW(name) IOCTL_ROW(name, IOCTL_FIXED, sizeof(struct hmm_dmirror_cmd), command, decode)
+#define ROW(command_)                                                                          \
+	{                                                                                      \
+		.cmd = (command_), .name = #command_, .rule = IOCTL_FIXED,                     \
+		.size = sizeof(struct hmm_dmirror_cmd), .handler = command, .decode = decode   \
+	}
 
 static const struct ioctl_row rows[] = {
 	ROW(HMM_DMIRROR_READ),

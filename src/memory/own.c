@@ -18,6 +18,7 @@
 #define RESERVE_MIN ((size_t)64 << 20)
 #define STEP        ((size_t)2 << 20)
 #define ORDERS      28u
+#define HINT        ((void *)((uintptr_t)16 << 40)) /* where neither the kernel nor linkers put things */
 #define FREE_MAX    1024u
 
 static char *base;
@@ -30,7 +31,7 @@ static void reserve(void)
 	void *p = NULL;
 
 	for (reserved = RESERVE_MAX; reserved >= RESERVE_MIN; reserved /= 2) {
-		p = host_mmap(NULL, reserved, PROT_NONE,
+		p = host_mmap(HINT, reserved, PROT_NONE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (!host_is_error(p))
 			break;
