@@ -25,7 +25,7 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* What the pages of a batch are for the device; a run of them that the kernel is to make present. */
+/* What the pages of a batch are for the device; the first run that the kernel is to make present. */
 struct batch {
 	uint8_t entry[BATCH]; /* 0: not usable yet */
 	uintptr_t missing, missing_end;
@@ -70,13 +70,16 @@ static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t s
 		uint8_t *entry = &b->entry[(at - batch_start) / MEMORY_PAGE];
 
 		*entry = entry_of(m, v, at, states[(at - start) / MEMORY_PAGE]);
-		if (suffices(*entry, write))
+		if (suffices(*entry, write)) {
+			if (b->missing_end)
+				break;
 			continue;
+		}
 		if (write && !(v->protection & PROT_WRITE))
 			return -EPERM;
 		/* What is away comes back first. */
 		memory_make_resident((void *)at, MEMORY_PAGE);
-		if (b->missing == b->missing_end)
+		if (!b->missing_end)
 			b->missing = at;
 		b->missing_end = at + MEMORY_PAGE;
 	}
@@ -96,7 +99,7 @@ static int look(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write
 		to = v.end < end ? v.end : end;
 		ret = look_at(m, &v, at, to, write, b, start);
 		/* Faults of one mapping are taken before the next one is looked at. */
-		if (b->missing != b->missing_end)
+		if (b->missing_end)
 			break;
 	}
 	return ret;
@@ -139,7 +142,7 @@ static int fault_batch(struct hmm_mirror *m, uintptr_t start, uintptr_t end, boo
 	do {
 		memory_lock(&signals);
 		ret = look(m, start, end, write, &b);
-		if (ret == 0 && b.missing == b.missing_end) {
+		if (ret == 0 && !b.missing_end) {
 			ret = enter(m, start, end, &b);
 			memory_unlock(&signals);
 			return ret;

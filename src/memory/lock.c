@@ -1,30 +1,60 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One word: 0 free, 1 held, 2 held and somebody may be waiting.  A fork is made by a thread
- * that holds it (memory/calls.c), so in the child it is held by the thread that is there.
+ * that holds it (memory/memory.c), so in the child it is held by the thread that is there.
+ *
+ * Threads that fault take it all the time, and whoever has just released it is the first to
+ * get it again.  So they stand back once for a call that waits.
  */
 #include "memory/lock.h"
 
 #include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "core/syscall.h"
 #include "memory/mmio_private.h"
 
 static _Atomic uint32_t word;
+static _Atomic uint32_t calls; /* that wait */
 static __thread unsigned mine __attribute__((tls_model("initial-exec")));
+
+static bool try_lock(void)
+{
+	uint32_t expected = 0;
+
+	return atomic_compare_exchange_strong_explicit(&word, &expected, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void wait_lock(void)
+{
+	while (atomic_exchange_explicit(&word, 2, memory_order_acquire))
+		host_syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, 0);
+}
 
 void memory_lock(uint64_t *ret_signals)
 {
-	uint32_t expected = 0;
+	mmio_block_signals(ret_signals);
+	if (mine++ || try_lock())
+		return;
+	atomic_fetch_add(&calls, 1);
+	wait_lock();
+	if (atomic_fetch_sub(&calls, 1) == 1)
+		host_syscall(SYS_futex, &calls, FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+void memory_lock_for_fault(uint64_t *ret_signals)
+{
+	uint32_t waiting = atomic_load(&calls);
 
 	mmio_block_signals(ret_signals);
 	if (mine++)
 		return;
-	if (!atomic_compare_exchange_strong_explicit(&word, &expected, 1, memory_order_acquire,
-						     memory_order_relaxed))
-		while (atomic_exchange_explicit(&word, 2, memory_order_acquire))
-			host_syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, 0);
+	if (waiting)
+		host_syscall(SYS_futex, &calls, FUTEX_WAIT_PRIVATE, waiting, 0);
+	if (!try_lock())
+		wait_lock();
 }
 
 void memory_unlock(const uint64_t *signals)
@@ -32,6 +62,12 @@ void memory_unlock(const uint64_t *signals)
 	if (--mine == 0 && atomic_exchange_explicit(&word, 0, memory_order_release) == 2)
 		host_syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
 	mmio_restore_signals(signals);
+}
+
+void memory_lock_forked(void)
+{
+	atomic_store(&word, 1);
+	atomic_store(&calls, 0);
 }
 
 bool memory_lock_mine(void)

@@ -91,6 +91,7 @@ static void settle_child(void)
 	if (!fork_pid || host_syscall(SYS_getpid) == fork_pid)
 		return;
 	fork_pid = 0;
+	memory_lock_forked();
 	notifiers = NULL;
 	memory_vma_forked();
 	memory_vma_start();
@@ -117,7 +118,7 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
 	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's. */
 	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
 		return MEMORY_NOT_OURS;
-	memory_lock(&signals);
+	memory_lock_for_fault(&signals);
 	settle_child();
 	verdict = resolve(address, write, fetch);
 	memory_unlock(&signals);
