@@ -40,6 +40,12 @@ static void list_devices(void)
 	       "them to KVM\n",
 	       "addr", "mmap");
 	vdpa_model_each(print_vdpa, NULL);
+	printf("HMM device mirrors (--hmm), /dev/hmm_dmirrorN:\n"
+	       "  %-12s how many there are, 1 to 4 (4): 0 and 1 with private memory, 2 and 3 with "
+	       "coherent memory\n"
+	       "  %-12s how much each has (0: no limit)\n"
+	       "  %-12s on or off (on): whether 2 and 3 are there\n",
+	       "devices", "memory", "coherent");
 }
 
 static const char *rule_name(enum ioctl_rule rule)

@@ -245,6 +245,7 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"vhost-scsi", required_argument, NULL, 'S'},
 		{"vdpa", required_argument, NULL, 'V'},
 		{"net", required_argument, NULL, 'n'},
+		{"hmm", required_argument, NULL, 'H'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -276,6 +277,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 'n':
 			result = directive(c, "net", optarg);
+			break;
+		case 'H':
+			result = directive(c, "hmm", optarg);
 			break;
 		case 'v':
 			result = directive(c, "vsock", optarg);

@@ -42,6 +42,8 @@ void config_init(struct config *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->settings.dma_entry_limit = 65535;
+	c->hmm.devices = HMM_DEVICES;
+	c->hmm.coherent = true;
 }
 
 static void device_config_finish(struct device_config *d)
@@ -417,6 +419,61 @@ static int add_net(struct config *c, char *text, char *error)
 	return result;
 }
 
+/* ---- hmm key=value,... ---- */
+
+static int parse_hmm_key(struct hmm_config *h, const char *key, const char *value, char *error)
+{
+	char *end;
+
+	if (strcmp(key, "devices") == 0) {
+		unsigned long number = strtoul(value, &end, 10);
+
+		if (end == value || *end || number < 1 || number > HMM_DEVICES)
+			return fail(error, "hmm: devices is 1 to %u, not '%s'", HMM_DEVICES, value);
+		h->devices = (unsigned)number;
+		return 0;
+	}
+	if (strcmp(key, "memory") == 0) {
+		if (keys_parse_size(value, &h->memory) < 0 || h->memory % 4096)
+			return fail(error, "hmm: memory is a size in whole pages, not '%s'", value);
+		return 0;
+	}
+	if (strcmp(key, "coherent") == 0) {
+		if (config_parse_bool(value, &h->coherent) < 0)
+			return fail(error, "hmm: coherent is on or off, not '%s'", value);
+		return 0;
+	}
+	return fail(error, "hmm: no key is named '%s'", key);
+}
+
+static int parse_hmm(struct config *c, char *text, char *error)
+{
+	char *item, *value;
+	int result = 0;
+
+	while (result == 0 && (item = keys_next_item(&text))) {
+		value = strchr(item, '=');
+		if (!value)
+			return fail(error, "hmm: '%s' is not key=value", item);
+		*value++ = '\0';
+		result = parse_hmm_key(&c->hmm, item, value, error);
+	}
+	return result;
+}
+
+/* By enum memory_traps. */
+static const char *const traps_names[] = {"auto", "guard", "protect"};
+
+static int set_traps(struct config *c, const char *value, char *error)
+{
+	for (unsigned i = 0; i < sizeof(traps_names) / sizeof(traps_names[0]); i++)
+		if (strcmp(value, traps_names[i]) == 0) {
+			c->settings.traps = (enum memory_traps)i;
+			return 0;
+		}
+	return fail(error, "set: memory.traps is auto, guard or protect, not '%s'", value);
+}
+
 static int set(struct config *c, const char *assignment, char *error)
 {
 	const char *value = strchr(assignment, '=');
@@ -440,6 +497,8 @@ static int set(struct config *c, const char *assignment, char *error)
 			return fail(error, "set: vfio.memlock is on or off, not '%s'", value);
 		return 0;
 	}
+	if (length == 12 && strncmp(assignment, "memory.traps", length) == 0)
+		return set_traps(c, value, error);
 	return fail(error, "set: no setting is named '%.*s'", (int)length, assignment);
 }
 
@@ -491,6 +550,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = add_vhost_scsi(c, rest, error);
 	} else if (strcmp(word, "net") == 0) {
 		result = add_net(c, rest, error);
+	} else if (strcmp(word, "hmm") == 0) {
+		result = parse_hmm(c, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
 		result = replace_string(&c->directory, rest, error);
 	} else {
@@ -658,6 +719,9 @@ char *config_format(const struct config *c)
 		fprintf(out, "directory %s\n", c->directory);
 	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);
 	fprintf(out, "set vfio.memlock=%s\n", c->settings.memlock ? "on" : "off");
+	fprintf(out, "set memory.traps=%s\n", traps_names[c->settings.traps]);
+	fprintf(out, "hmm devices=%u,memory=%llu,coherent=%s\n", c->hmm.devices,
+		(unsigned long long)c->hmm.memory, c->hmm.coherent ? "on" : "off");
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;

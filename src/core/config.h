@@ -14,6 +14,7 @@
  *	vdpa net,net=loopback
  *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
  *	net socket=/run/passt.sock,ifname=tap0
+ *	hmm devices=2,memory=256M
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -64,10 +65,26 @@ struct net_config {
 	char *spec;   /* see backend/net.h */
 };
 
-/* `set NAME=VALUE`: numbers that are module parameters in the kernel. */
+/* The devices /dev/hmm_dmirror0 to 3: the first two have private memory, the others coherent. */
+#define HMM_DEVICES 4u
+struct hmm_config {
+	unsigned devices; /* how many there are, from 0 on */
+	bool coherent;    /* off: none of 2 and 3 */
+	uint64_t memory;  /* bytes that each has; 0: no limit */
+};
+
+/* How pages of the client's are made to trap (src/memory). */
+enum memory_traps {
+	MEMORY_TRAPS_AUTO,    /* by guard markers where the kernel has them */
+	MEMORY_TRAPS_GUARD,   /* by guard markers, or not at all */
+	MEMORY_TRAPS_PROTECT, /* by PROT_NONE, as on kernels before 6.13 */
+};
+
+/* `set NAME=VALUE`: among them numbers that are module parameters in the kernel. */
 struct config_settings {
 	uint32_t dma_entry_limit; /* vfio.dma_entry_limit, 65535 */
 	bool memlock;             /* vfio.memlock: charge RLIMIT_MEMLOCK, off by default */
+	enum memory_traps traps;  /* memory.traps=auto|guard|protect */
 };
 
 struct config {
@@ -85,6 +102,7 @@ struct config {
 	char *vsock_path; /* where vsock ports are (core/vsock_place.h); NULL: nowhere */
 	struct net_config *nets;
 	size_t n_nets;
+	struct hmm_config hmm;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };

@@ -59,7 +59,7 @@ int hmm_start_memory(void)
 	memory_owner_register(MEMORY_OWNER_HMM, touched);
 	memory_owner_register(MEMORY_OWNER_HMM_EXCLUSIVE, touched_exclusive);
 	memory_forking_register(before_fork);
-	return memory_start(MEMORY_TRAPS_AUTO);
+	return memory_start(instance ? instance->config->settings.traps : MEMORY_TRAPS_AUTO);
 }
 
 void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memory_event event)

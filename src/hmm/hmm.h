@@ -23,8 +23,6 @@
 #include "memory/memory.h"
 #include "uapi/hmm.h"
 
-#define HMM_DEVICES 4u
-
 struct hmm_device {
 	unsigned index;
 	bool coherent;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
+#include "core/config.h"
 #include "core/instance.h"
 #include "hmm/hmm.h"
 
@@ -13,10 +14,14 @@
 
 static int hmm_start(struct instance *i)
 {
+	const struct hmm_config *c = &i->config->hmm;
 	char path[NODE_PATH_MAX];
 	int ret = 0;
 
-	for (unsigned n = 0; n < HMM_DEVICES && !ret; n++) {
+	for (unsigned n = 0; n < c->devices && !ret; n++) {
+		hmm_devices[n].capacity = c->memory / MEMORY_PAGE;
+		if (hmm_devices[n].coherent && !c->coherent)
+			continue;
 		snprintf(path, sizeof(path), "/dev/hmm_dmirror%u", n);
 		ret = node_add(path, &hmm_file_ops, &hmm_devices[n],
 			       (uint32_t)makedev(MAJOR, n));

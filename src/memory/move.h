@@ -14,15 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/config.h"
 #include "memory/pages.h"
 #include "memory/vma.h"
-
-/* How pages are made to trap. */
-enum memory_traps {
-	MEMORY_TRAPS_AUTO,    /* by guard markers where the kernel has them */
-	MEMORY_TRAPS_GUARD,   /* the same; -EOPNOTSUPP from memory_start() if it has none */
-	MEMORY_TRAPS_PROTECT, /* by PROT_NONE */
-};
 
 /*
  * A part of one mapping in which nobody changes anything while it is decided what to take.
@@ -78,7 +72,7 @@ static inline void *memory_content(uint64_t page)
 /* The same, to be written to: NULL, out of memory. */
 void *memory_content_make(uintptr_t address);
 
-/* See enum memory_traps.  0 or -EOPNOTSUPP. */
+/* How pages are made to trap from now on.  0, or -EOPNOTSUPP: not in this way. */
 int memory_traps_set(enum memory_traps traps);
 
 #endif
