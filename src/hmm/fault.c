@@ -8,6 +8,7 @@
  * without the lock; then one looks again whether they are.
  */
 #include <errno.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "core/syscall.h"
@@ -15,6 +16,7 @@
 #include "uapi/mm.h"
 
 #define BATCH      32u
+#define BATCHES    64u /* at most before the lock is given to others */
 #define TIMEOUT_NS 1000000000ull
 
 static uint64_t now(void)
@@ -56,6 +58,29 @@ static bool suffices(uint8_t entry, bool write)
 	return entry && (!write || (entry & HMM_ENTRY_WRITE));
 }
 
+/* Whether a page that is away has to come back before the device can use it. */
+static bool in_the_way(const struct hmm_mirror *m, uint64_t page, bool write)
+{
+	if (!page_is_trapped(page))
+		return false;
+	return !hmm_is_on(page, m->dev) || (write && !(page_user(page) & HMM_USER_WRITE));
+}
+
+static void bring_back(const struct hmm_mirror *m, uintptr_t at, uintptr_t end, bool write)
+{
+	uint64_t page;
+
+	while ((at = pages_next(at, end, &page)) < end) {
+		uintptr_t to = at;
+
+		for (; to < end && in_the_way(m, page, write); page = pages_get(to))
+			to += MEMORY_PAGE;
+		if (to > at)
+			memory_make_resident((void *)at, to - at);
+		at = to + MEMORY_PAGE;
+	}
+}
+
 /* The part of a batch that lies in one mapping. */
 static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start, uintptr_t end,
 		   bool write, struct batch *b, uintptr_t batch_start)
@@ -65,6 +90,8 @@ static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t s
 
 	if (!(v->protection & PROT_READ))
 		return -EFAULT;
+	if (!write || (v->protection & PROT_WRITE))
+		bring_back(m, start, end, write);
 	ret = memory_states(start, end, states);
 	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE) {
 		uint8_t *entry = &b->entry[(at - batch_start) / MEMORY_PAGE];
@@ -77,8 +104,6 @@ static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t s
 		}
 		if (write && !(v->protection & PROT_WRITE))
 			return -EPERM;
-		/* What is away comes back first. */
-		memory_make_resident((void *)at, MEMORY_PAGE);
 		if (!b->missing_end)
 			b->missing = at;
 		b->missing_end = at + MEMORY_PAGE;
@@ -133,38 +158,45 @@ static int make_present(uintptr_t start, uintptr_t end, bool write)
 	}
 }
 
-static int fault_batch(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
+/*
+ * With the lock: batch by batch from *at on, up to the end, an error or pages that are missing.
+ */
+static int fault_locked(struct hmm_mirror *m, uintptr_t *at, uintptr_t end, bool write,
+			struct batch *b)
 {
-	uint64_t deadline = now() + TIMEOUT_NS, signals;
-	struct batch b;
-	int ret;
+	int ret = 0;
 
-	do {
-		memory_lock(&signals);
-		ret = look(m, start, end, write, &b);
-		if (ret == 0 && !b.missing_end) {
-			ret = enter(m, start, end, &b);
-			memory_unlock(&signals);
-			return ret;
-		}
-		memory_unlock(&signals);
-		if (ret == 0)
-			ret = make_present(b.missing, b.missing_end, write);
-		if (ret)
-			return ret;
-	} while (now() < deadline);
-	return -EBUSY;
+	b->missing_end = 0;
+	for (unsigned n = 0; n < BATCHES && *at < end && ret == 0; n++) {
+		uintptr_t to = end - *at > BATCH * MEMORY_PAGE ? *at + BATCH * MEMORY_PAGE : end;
+
+		ret = look(m, *at, to, write, b);
+		if (ret || b->missing_end)
+			break;
+		ret = enter(m, *at, to, b);
+		*at = to;
+	}
+	return ret;
 }
 
 int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
 {
+	uint64_t deadline = now() + TIMEOUT_NS, signals;
+	uintptr_t before = start;
+	struct batch b;
 	int ret = 0;
 
 	while (start < end && ret == 0) {
-		uintptr_t to = end - start > BATCH * MEMORY_PAGE ? start + BATCH * MEMORY_PAGE : end;
-
-		ret = fault_batch(m, start, to, write);
-		start = to;
+		memory_lock(&signals);
+		ret = fault_locked(m, &start, end, write, &b);
+		memory_unlock(&signals);
+		if (ret == 0 && b.missing_end)
+			ret = make_present(b.missing, b.missing_end, write);
+		if (start != before)
+			deadline = now() + TIMEOUT_NS;
+		else if (now() >= deadline)
+			ret = ret ? ret : -EBUSY;
+		before = start;
 	}
 	return ret;
 }

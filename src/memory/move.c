@@ -206,12 +206,13 @@ static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start
 	if (!store)
 		return -ENOMEM;
 	if (!remap(start, store, size, MREMAP_DONTUNMAP)) {
-		host_munmap((void *)store, size);
+		store_release(store, size);
 		return -ENOMEM;
 	}
 	ret = trap(f, start, end);
 	if (ret < 0) {
 		remap(store, start, size, 0);
+		store_moved_back(store, size);
 		return ret;
 	}
 	protect(store, store + size, PROT_READ | PROT_WRITE);
@@ -329,11 +330,11 @@ static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 		if (host_pwrite(memory_vma_mem(), (void *)store, MEMORY_PAGE, (off_t)at) !=
 		    (ssize_t)MEMORY_PAGE)
 			install_page(at, store, protection);
-		if (page & PAGE_LINEAR)
-			host_munmap((void *)store, MEMORY_PAGE);
-		else
+		if (!(page & PAGE_LINEAR))
 			store_slot_free(store);
 	}
+	if (first & PAGE_LINEAR)
+		store_release((uintptr_t)page_store(first), end - start);
 	forget(start, end);
 	protect(start, end, protection);
 }
@@ -353,32 +354,38 @@ static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
 	forget(start, end);
 }
 
+/* The largest part that can be moved at once, for several mappings can't: its size, or 0. */
+static size_t move_back(uintptr_t store, uintptr_t start, size_t size)
+{
+	struct memory_vma v;
+
+	if (remap(store, start, size, 0))
+		return size;
+	if (!memory_vma_find(store, &v) || v.start > store || v.end - store >= size)
+		return 0;
+	size = v.end - store;
+	return remap(store, start, size, 0) ? size : 0;
+}
+
 static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
 {
 	uintptr_t store = (uintptr_t)page_store(first);
 	int protection = page_protection(first);
 
-	if (protection != (PROT_READ | PROT_WRITE))
+	if (end - start >= LINEAR_MIN && protection != (PROT_READ | PROT_WRITE))
 		protect(store, store + (end - start), protection);
-	while (start < end) {
-		size_t size = end - start;
-		struct memory_vma v;
+	while (end - start >= LINEAR_MIN) {
+		size_t size = move_back(store, start, end - start);
 
-		if (!remap(store, start, size, 0)) {
-			/* Several mappings can't be moved at once. */
-			if (memory_vma_find(store, &v) && v.end - store < size) {
-				size = v.end - store;
-				if (remap(store, start, size, 0))
-					goto moved;
-			}
-			protect(store, store + size, PROT_READ | PROT_WRITE);
-			back_copied(start, start + size, first);
-		}
-	moved:
+		if (!size)
+			break;
+		store_moved_back(store, size);
 		forget(start, start + size);
 		start += size;
 		store += size;
 	}
+	if (start < end)
+		back_copied(start, end, pages_get(start));
 }
 
 /* Whether a page comes back together with the one before it, which is `before`. */
@@ -429,7 +436,7 @@ void memory_back(uintptr_t start, uintptr_t end)
 static void drop_stores(uintptr_t start, uintptr_t to, uint64_t first)
 {
 	if (first & PAGE_LINEAR && page_is_trapped(first)) {
-		host_munmap((void *)(uintptr_t)page_store(first), to - start);
+		store_release((uintptr_t)page_store(first), to - start);
 		return;
 	}
 	for (uintptr_t at = start; at < to && page_store(first); at += MEMORY_PAGE)

@@ -55,8 +55,9 @@ void pages_split(uintptr_t start, uintptr_t end)
 {
 	uintptr_t first = start & ~(MEMORY_UNIT - 1), last = (end - 1) & ~(MEMORY_UNIT - 1);
 
-	if (start != first || end - first < MEMORY_UNIT)
+	/* All pages of a unit say so. */
+	if ((start != first || end - first < MEMORY_UNIT) && (pages_get(start) & PAGE_UNIT))
 		split_unit(first);
-	if (last != first && end % MEMORY_UNIT)
+	if (last != first && end % MEMORY_UNIT && (pages_get(end - 1) & PAGE_UNIT))
 		split_unit(last);
 }

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
+ * A piece of the store that is done with keeps its place if it is small, empty, because taking
+ * it out of a larger mapping is what costs; the next piece that comes there replaces it.  So
+ * it is known of each page of the store whether it is in use.
+ *
  * The arena grows by chunks.  Free slots are a stack of numbers outside the arena, so that a
  * slot that isn't in use can be given back to the kernel.
  */
 #include "memory/store.h"
 
+#include <stdbool.h>
 #include <sys/mman.h>
 
 #include "core/hostfd.h"
@@ -73,6 +78,53 @@ void store_slot_free(uintptr_t slot)
 	}
 }
 
+#define IN_USE 1u
+#define EMPTY  2u /* mapped, but of no use */
+#define SMALL  ((size_t)64 << 10)
+
+static struct radix places;
+
+/* Whether nothing of ours is in use there; what is mapped without use goes. */
+static bool clear_place(uintptr_t place, size_t size)
+{
+	uintptr_t at = place, end = place + size, to;
+	uint64_t state;
+
+	while ((at = radix_next(&places, at, end, &state)) < end) {
+		if (state == IN_USE)
+			return false;
+		at += MEMORY_PAGE;
+	}
+	for (at = place; (at = radix_next(&places, at, end, NULL)) < end; at = to) {
+		for (to = at; to < end && radix_get(&places, to); to += MEMORY_PAGE)
+			radix_set(&places, to, 0);
+		host_munmap((void *)at, to - at);
+	}
+	return true;
+}
+
+static void set_state(uintptr_t start, size_t size, unsigned state)
+{
+	for (uintptr_t at = start; at < start + size; at += MEMORY_PAGE)
+		radix_set(&places, at, state);
+}
+
+void store_moved_back(uintptr_t store, size_t size)
+{
+	set_state(store, size, 0);
+}
+
+void store_release(uintptr_t store, size_t size)
+{
+	if (size >= SMALL) {
+		host_munmap((void *)store, size);
+		set_state(store, size, 0);
+		return;
+	}
+	host_syscall(SYS_madvise, store, size, MADV_DONTNEED);
+	set_state(store, size, EMPTY);
+}
+
 uintptr_t store_reserve(uintptr_t address, size_t size)
 {
 	for (unsigned bit = 45; bit >= 42; bit--) {
@@ -81,11 +133,15 @@ uintptr_t store_reserve(uintptr_t address, size_t size)
 
 		if ((address ^ (address + size - 1)) >> bit)
 			continue; /* it would not stay in one piece */
+		if (!clear_place(place, size) || radix_reserve(&places, place, place + size) < 0)
+			continue;
 		p = host_mmap((void *)place, size, PROT_NONE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 			      0);
-		if (p == (void *)place)
+		if (p == (void *)place) {
+			set_state(place, size, IN_USE);
 			return place;
+		}
 		if (!host_is_error(p))
 			host_munmap(p, size);
 	}

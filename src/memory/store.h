@@ -19,7 +19,11 @@
 uintptr_t store_slot(void);
 void store_slot_free(uintptr_t slot);
 
-/* Reserves the address for a piece of `size` bytes that is moved: 0 there is none. */
+/* The address for a piece of `size` bytes that is to be moved, reserved: 0, there is none. */
 uintptr_t store_reserve(uintptr_t address, size_t size);
+/* The piece, or a part of it, has been moved back: nothing is mapped there. */
+void store_moved_back(uintptr_t store, size_t size);
+/* Its content is not needed any more. */
+void store_release(uintptr_t store, size_t size);
 
 #endif
