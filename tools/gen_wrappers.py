@@ -25,15 +25,18 @@ class Row:
         self.paths = []
         self.result = None
         self.frozen = None
+        self.memory = None
         text, *attributes = text.split(';')
         for attribute in attributes:
             key, _, value = attribute.strip().partition('=')
             if key == 'nr':
                 self.numbers = value.split(',')
+            elif key == 'memory':
+                self.memory = value
             elif key == 'frozen' and value in ('old', 'new'):
                 self.frozen = value
             else:
-                sys.exit(f'{where}: nr=, frozen=old or frozen=new expected, not {attribute}')
+                sys.exit(f'{where}: nr=, memory=, frozen=old or frozen=new expected, not {attribute}')
         # The prototype ends at the parenthesis that closes its first one.
         end = text.index(')') + 1
         rest = text[end:].strip()
@@ -55,7 +58,8 @@ class Row:
                 self.paths.append((dirfd if slash else 'AT_FDCWD', name))
         elif rest:
             sys.exit(f'{where}: what is {rest}?')
-        needs = {'path': self.paths, 'lead': self.paths, 'ours': self.result}
+        needs = {'path': self.paths, 'lead': self.paths, 'ours': self.result,
+                 'plain': self.memory}
         if kind in needs and not needs[kind]:
             sys.exit(f'{where}: incomplete')
 
@@ -96,7 +100,7 @@ def read_table(path):
                 if not row:
                     sys.exit(f'{where}: no such target')
                 aliases += [(name, row) for name in names.split()]
-            elif kind in ('path', 'lead', 'ours', 'live', 'call', 'number'):
+            elif kind in ('path', 'lead', 'ours', 'live', 'call', 'plain', 'number'):
                 rows.append(Row(kind, text, where))
             else:
                 sys.exit(f'{where}: unknown kind {kind}')
@@ -136,6 +140,12 @@ def failure(row):
 def function(row):
     ret = '' if row.void() else 'return '
     go_on = f'next_{row.name}({row.names()})'
+    if row.memory:
+        pointer, slash, size = row.memory.partition('/')
+        kind = '' if slash else 'vector_'
+        if not slash:
+            pointer, _, size = row.memory.rstrip(']').partition('[')
+        go_on = f'WITH_MEMORY({go_on}, resident_{kind}slow, {pointer}, (size_t)({size}))'
     out = []
     if row.kind == 'path':
         slow = row.declare('slow_')
@@ -169,6 +179,8 @@ def function(row):
                 f'\t{ret}live_{row.name}({row.names()});']
     elif row.kind == 'call':
         out += [f'\t{ret}do_{row.name}({row.names()});']
+    elif row.kind == 'plain':
+        out += [f'\t{ret}{go_on};']
     out += ['}', '']
     return out
 

@@ -79,6 +79,14 @@ struct runtime {
 	/* Around all of the client's memory calls, once registers have had their share. */
 	bool (*memory_begin)(struct memory_call *c);
 	void (*memory_end)(struct memory_call *c, long result);
+	/*
+	 * For system calls that are given memory: whether any may be out of their reach, how it
+	 * comes back, and whether a call that failed with EFAULT is to be made again.
+	 */
+	const _Atomic bool *memory_away;
+	void (*memory_make_resident)(const void *address, size_t size);
+	const _Atomic uint64_t *memory_moves;
+	bool (*memory_moved_since)(uint64_t moves);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

@@ -125,22 +125,33 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
 	return verdict;
 }
 
-void memory_make_resident_slow(uintptr_t address, size_t size)
+void memory_make_resident(const void *address, size_t size)
 {
-	uintptr_t end = address + size, at;
+	uintptr_t at = (uintptr_t)address & ~(MEMORY_PAGE - 1), end = (uintptr_t)address + size;
 	uint64_t signals, page;
 
-	if (end < address || end > MEMORY_LIMIT)
+	if (!pages_any())
+		return;
+	if (end < at || end > MEMORY_LIMIT)
 		end = MEMORY_LIMIT;
-	address &= ~(MEMORY_PAGE - 1);
 	memory_lock(&signals);
 	settle_child();
-	while ((at = pages_next(address, end, &page)) < end) {
+	for (; (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
 		if (page_is_trapped(page) && page_protection(page) != PROT_NONE)
 			owners[page_owner(page)](at, page);
-		address = at + MEMORY_PAGE;
-	}
 	memory_unlock(&signals);
+}
+
+bool memory_moved_since(uint64_t moves)
+{
+	uint64_t signals;
+
+	if (!memory_active())
+		return false;
+	/* What goes on now has its end before. */
+	memory_lock(&signals);
+	memory_unlock(&signals);
+	return atomic_load(&memory_moves) != moves;
 }
 
 /* ---- notifiers ---- */

@@ -43,14 +43,15 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch);
 
 /*
  * Makes [address, address + size) accessible to system calls, as far as the client may access
- * it.  One load when nothing is away.
+ * it.
  */
-void memory_make_resident_slow(uintptr_t address, size_t size);
-static inline void memory_make_resident(const void *address, size_t size)
-{
-	if (pages_any())
-		memory_make_resident_slow((uintptr_t)address, size);
-}
+void memory_make_resident(const void *address, size_t size);
+
+/*
+ * A system call of the client's failed with EFAULT, and memory_moves was `moves` before it:
+ * whether that may have been because pages moved, and it is to be made again.
+ */
+bool memory_moved_since(uint64_t moves);
 
 /* ---- notifiers ---- */
 

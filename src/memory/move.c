@@ -30,6 +30,8 @@
 
 #define LINEAR_MIN ((uintptr_t)64 << 10) /* smaller pieces are cheaper to copy than to move */
 
+_Atomic uint64_t memory_moves;
+
 static bool guards = true;
 
 static int advise(uintptr_t start, uintptr_t end, int advice)
@@ -109,6 +111,7 @@ int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr
 	bool linear = vma->kind == MEMORY_ANON && end - start >= LINEAR_MIN;
 	int ret = 0;
 
+	atomic_fetch_add(&memory_moves, 1);
 	f->vma = *vma;
 	f->start = start;
 	f->end = end;
@@ -128,6 +131,7 @@ void memory_thaw(struct memory_freeze *f)
 {
 	if (f->protection != f->vma.protection)
 		protect_rest(f->start, f->end, f->vma.protection);
+	atomic_fetch_add(&memory_moves, 1);
 }
 
 int memory_change_protection(uintptr_t start, uintptr_t end, int protection)
@@ -415,6 +419,7 @@ void memory_back(uintptr_t start, uintptr_t end)
 {
 	uint64_t page;
 
+	atomic_fetch_add(&memory_moves, 1);
 	pages_split(start, end);
 	while ((start = pages_next(start, end, &page)) < end) {
 		uintptr_t to = run_of(start, end, page);

@@ -10,6 +10,7 @@
 #ifndef STANDIN_MEMORY_MOVE_H
 #define STANDIN_MEMORY_MOVE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,9 @@ struct memory_freeze {
 	uintptr_t start, end;
 	int protection; /* what the range has now */
 };
+
+/* Counts what puts pages out of reach for a moment: its beginnings and ends. */
+extern _Atomic uint64_t memory_moves;
 
 /* [start, end) lies in `vma`, which memory_vma_find() gave.  0 or -errno. */
 int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr_t start,

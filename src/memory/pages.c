@@ -2,16 +2,9 @@
 /* The engine's page table: a radix map, and how many pages are in it. */
 #include "memory/pages.h"
 
-#include <stdatomic.h>
-
+_Atomic bool pages_are_owned;
 static struct radix pages;
-static _Atomic bool any;
 static size_t n_protected;
-
-bool pages_any(void)
-{
-	return atomic_load_explicit(&any, memory_order_relaxed);
-}
 
 bool pages_any_protected(void)
 {
@@ -38,7 +31,7 @@ void pages_set(uintptr_t address, uint64_t page)
 	n_protected -= page_is_protected(radix_get(&pages, address));
 	n_protected += page_is_protected(page);
 	radix_set(&pages, address, page);
-	atomic_store_explicit(&any, pages.count != 0, memory_order_relaxed);
+	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
 }
 
 static void split_unit(uintptr_t unit)

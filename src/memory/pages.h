@@ -9,6 +9,7 @@
 #ifndef STANDIN_MEMORY_PAGES_H
 #define STANDIN_MEMORY_PAGES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -68,7 +69,12 @@ static inline uint64_t page_store(uint64_t page)
 }
 
 /* Whether any page is owned: one load, without the lock. */
-bool pages_any(void);
+extern _Atomic bool pages_are_owned;
+static inline bool pages_any(void)
+{
+	return atomic_load_explicit(&pages_are_owned, memory_order_relaxed);
+}
+
 /* Whether any page traps by protection. */
 bool pages_any_protected(void);
 uint64_t pages_get(uintptr_t address);

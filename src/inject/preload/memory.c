@@ -12,6 +12,33 @@ static bool aligned(const void *address)
 	return ((uintptr_t)address & PAGE_MASK) == 0;
 }
 
+void resident_slow(const struct runtime *rt, const void *address, size_t size)
+{
+	rt->memory_make_resident(address, size);
+}
+
+void resident_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count)
+{
+	struct iovec part;
+
+	rt->memory_make_resident(iov, count * sizeof(*iov));
+	for (size_t i = 0; i < count && i < IOV_MAX && rt->fetch(&part, &iov[i], sizeof(part)) == 0;
+	     i++)
+		rt->memory_make_resident(part.iov_base, part.iov_len);
+}
+
+void resident_message_slow(const struct runtime *rt, const struct msghdr *message)
+{
+	struct msghdr copy;
+
+	if (rt->fetch(&copy, message, sizeof(copy)) < 0)
+		return;
+	rt->memory_make_resident(message, sizeof(*message));
+	rt->memory_make_resident(copy.msg_name, copy.msg_namelen);
+	rt->memory_make_resident(copy.msg_control, copy.msg_controllen);
+	resident_vector_slow(rt, copy.msg_iov, copy.msg_iovlen);
+}
+
 /*
  * The call in between, told to the memory engine.  `call` has libc's convention, and so has
  * the value of all this.

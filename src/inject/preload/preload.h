@@ -127,6 +127,35 @@ ssize_t vector2_read(const struct runtime *rt, int fd, const struct iovec *iov, 
 ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov, int count,
 		      off_t offset, int flags);
 
+/* ---- memory.c ---- */
+
+/* What the kernel is about to be given comes back to where it can be reached. */
+void resident_slow(const struct runtime *rt, const void *address, size_t size);
+void resident_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count);
+void resident_message_slow(const struct runtime *rt, const struct msghdr *message);
+
+/*
+ * A call of libc's with memory that resident_KIND_slow(rt, ...) makes reachable; again if it
+ * failed while pages moved.
+ */
+#define WITH_MEMORY(call, resident, ...)                                                         \
+	({                                                                                       \
+		__typeof__(call) with_;                                                          \
+		const struct runtime *rt_ = live();                                              \
+		uint64_t moves_ = 0;                                                             \
+                                                                                                 \
+		do {                                                                             \
+			if (rt_)                                                                 \
+				moves_ = atomic_load(rt_->memory_moves);                         \
+			if (unlikely(rt_ && atomic_load_explicit(rt_->memory_away,               \
+								 memory_order_relaxed)))         \
+				resident(rt_, __VA_ARGS__);                                      \
+			with_ = call;                                                            \
+		} while (unlikely(with_ == -1 && errno == EFAULT && rt_ &&                       \
+				  rt_->memory_moved_since(moves_)));                             \
+		with_;                                                                           \
+	})
+
 /* ---- passing.c ---- */
 
 /* Stood-in files that this program was started with. */
