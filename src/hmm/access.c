@@ -162,6 +162,7 @@ static int read_straight(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 	int ret = -ENOENT;
 
 	memory_lock(&signals);
+	memory_validate(cmd->addr, end);
 	if (!straight(cmd))
 		ret = -EAGAIN;
 	else if (has_entries(m, cmd->addr, end)) {
@@ -184,6 +185,7 @@ static int read_buffered(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd, char
 	int error;
 
 	memory_lock(&signals);
+	memory_validate(*at, end);
 	*at = read_entries(m, *at, end, buffer + (*at - cmd->addr), copy_guarded, &error);
 	if (error)
 		forget_vanished(m, *at, end);
@@ -304,6 +306,7 @@ static int write_from(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd, const c
 		int ret;
 
 		memory_lock(&signals);
+		memory_validate(at, end);
 		at = write_entries(m, at, end, buffer + (at - cmd->addr), &ret);
 		if (ret == -EFAULT)
 			radix_clear(&m->table, at, end);

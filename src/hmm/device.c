@@ -66,6 +66,7 @@ void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memo
 {
 	uint64_t page;
 
+	memory_validate(start, end);
 	while ((start = pages_next(start, end, &page)) < end) {
 		uintptr_t to = start;
 

@@ -118,6 +118,7 @@ static int look(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write
 	int ret = 0;
 
 	b->missing = b->missing_end = 0;
+	memory_validate(start, end);
 	for (uintptr_t at = start; at < end && ret == 0; at = to) {
 		if (!memory_vma_find(at, &v) || v.start > at)
 			return -EFAULT;

@@ -31,6 +31,7 @@ static int piece_of(uintptr_t at, uintptr_t end, struct memory_vma *v, uintptr_t
 		return -EINVAL;
 	end = v->end < end ? v->end : end;
 	*ret_end = end - at > PIECE_MAX ? at + PIECE_MAX : end;
+	memory_validate(at, *ret_end);
 	return 0;
 }
 

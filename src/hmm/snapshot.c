@@ -71,6 +71,7 @@ static int look(const struct hmm_mirror *m, uintptr_t at, uintptr_t end, uint8_t
 	uint8_t states[BATCH];
 	struct memory_vma v;
 
+	memory_validate(at, end);
 	while (at < end) {
 		bool mapped = memory_vma_find(at, &v) && v.start < end;
 		uintptr_t from = mapped && v.start > at ? v.start : at, to;

@@ -171,6 +171,7 @@ bool memory_call_begin(struct memory_call *c)
 	    end > MEMORY_LIMIT || (!c->size && c->operation != MEMORY_CALL_BREAK))
 		return false;
 	memory_lock(&c->signals);
+	memory_validate(c->address, end);
 	switch (c->operation) {
 	case MEMORY_CALL_REMAP:
 		/* A range of several protections can't be moved. */

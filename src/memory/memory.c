@@ -54,6 +54,64 @@ int memory_start(enum memory_traps traps)
 	return ret;
 }
 
+/* ---- pages that went without a word ---- */
+
+static void vanished(uintptr_t at)
+{
+	memory_notify(at, at + MEMORY_PAGE, MEMORY_CLEAR, NULL);
+	memory_forget(at);
+}
+
+#define LOOK 256u /* pages at once */
+
+/* Of pages that trap by markers: the kernel shows those as swapped. */
+static void validate_guarded(uintptr_t start, uintptr_t end)
+{
+	static uint8_t states[LOOK];
+
+	if (memory_states(start, end, states) < 0)
+		return;
+	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
+		if (!(states[(at - start) / MEMORY_PAGE] & MEMORY_SWAPPED))
+			vanished(at);
+}
+
+static void validate_protected(uintptr_t start, uintptr_t end)
+{
+	uintptr_t to;
+
+	for (; start < end; start = to) {
+		int protection = memory_vma_protection(start, &to);
+
+		to = to < end ? to : end;
+		for (uintptr_t at = start; at < to && protection != PROT_NONE; at += MEMORY_PAGE)
+			vanished(at);
+	}
+}
+
+void memory_validate(uintptr_t start, uintptr_t end)
+{
+	uint64_t page, first;
+
+	while ((start = pages_next(start, end, &first)) < end) {
+		uintptr_t to = start;
+
+		for (page = first; to < end && to - start < LOOK * MEMORY_PAGE; page = pages_get(to)) {
+			if (!page_is_trapped(page) ||
+			    page_is_protected(page) != page_is_protected(first))
+				break;
+			to += MEMORY_PAGE;
+		}
+		if (to == start)
+			to += MEMORY_PAGE; /* only marked */
+		else if (page_is_protected(first))
+			validate_protected(start, to);
+		else
+			validate_guarded(start, to);
+		start = to;
+	}
+}
+
 /* ---- faults ---- */
 
 void memory_owner_register(unsigned owner, memory_fault_fn *fault)
@@ -99,13 +157,16 @@ static void settle_child(void)
 
 static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch)
 {
-	uint64_t page = pages_get(address);
+	uintptr_t start = address & ~(MEMORY_PAGE - 1);
+	uint64_t page;
 
+	memory_validate(start, start + MEMORY_PAGE);
+	page = pages_get(start);
 	if (!page_is_trapped(page))
 		return would_do(address, write, fetch) ? MEMORY_RETRY : MEMORY_NOT_OURS;
 	if (!permits(page_protection(page), write, fetch))
 		return MEMORY_NOT_OURS;
-	owners[page_owner(page)](address & ~(MEMORY_PAGE - 1), page);
+	owners[page_owner(page)](start, page);
 	again.times = 0;
 	return MEMORY_RETRY;
 }
@@ -136,6 +197,7 @@ void memory_make_resident(const void *address, size_t size)
 		end = MEMORY_LIMIT;
 	memory_lock(&signals);
 	settle_child();
+	memory_validate(at, end);
 	for (; (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
 		if (page_is_trapped(page) && page_protection(page) != PROT_NONE)
 			owners[page_owner(page)](at, page);

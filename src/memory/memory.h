@@ -48,6 +48,13 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch);
 void memory_make_resident(const void *address, size_t size);
 
 /*
+ * Forgets what is away in [start, end) and does not trap any more: libc has unmapped it, inside
+ * free() for instance, and nobody was told.  Before what is known of a range is used; moves
+ * do it themselves.  With the lock.
+ */
+void memory_validate(uintptr_t start, uintptr_t end);
+
+/*
  * A system call of the client's failed with EFAULT, and memory_moves was `moves` before it:
  * whether that may have been because pages moved, and it is to be made again.
  */

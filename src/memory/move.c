@@ -466,6 +466,15 @@ void memory_drop(uintptr_t start, uintptr_t end, bool accessible)
 	}
 }
 
+void memory_forget(uintptr_t address)
+{
+	uint64_t page = pages_get(address);
+
+	pages_split(address, address + MEMORY_PAGE);
+	drop_stores(address, address + MEMORY_PAGE, page);
+	pages_set(address, 0);
+}
+
 void memory_rekey(uintptr_t from, uintptr_t to, size_t size)
 {
 	uintptr_t at = from, end = from + size;

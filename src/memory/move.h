@@ -56,6 +56,9 @@ void memory_back(uintptr_t start, uintptr_t end);
  */
 void memory_drop(uintptr_t start, uintptr_t end, bool accessible);
 
+/* The same for one page that traps no more, without a look at what is there now. */
+void memory_forget(uintptr_t address);
+
 /* What was at [from, from + size) is at `to` now: its traps have moved with it. */
 void memory_rekey(uintptr_t from, uintptr_t to, size_t size);
 

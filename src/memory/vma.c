@@ -177,12 +177,13 @@ static void show_client(struct memory_vma *v, uintptr_t address)
 	uintptr_t at = address > v->start ? address & ~(MEMORY_PAGE - 1) : v->start, end = v->end;
 	uint64_t page = 0;
 
-	if (v->protection != PROT_NONE || !pages_any())
+	if (v->protection != PROT_NONE || !pages_any_protected())
 		return;
 	page = pages_get(at);
 	if (!page_is_protected(page)) {
-		at = pages_next(at, end, NULL);
-		v->end = at;
+		while ((at = pages_next(at, end, &page)) < end && !page_is_protected(page))
+			at += MEMORY_PAGE;
+		v->end = at < end ? at : end;
 		return;
 	}
 	v->protection = page_protection(page);
@@ -195,6 +196,25 @@ static void show_client(struct memory_vma *v, uintptr_t address)
 	v->end = at;
 }
 
+static int protection_of(const struct procmap_query *q)
+{
+	return (q->vma_flags & PROCMAP_QUERY_VMA_READABLE ? PROT_READ : 0) |
+	       (q->vma_flags & PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
+	       (q->vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0);
+}
+
+int memory_vma_protection(uintptr_t address, uintptr_t *ret_end)
+{
+	struct procmap_query q;
+
+	if (!query(address, &q)) {
+		*ret_end = MEMORY_LIMIT;
+		return -1;
+	}
+	*ret_end = q.vma_start > address ? q.vma_start : q.vma_end;
+	return q.vma_start > address ? -1 : protection_of(&q);
+}
+
 bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 {
 	struct procmap_query q;
@@ -204,9 +224,7 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 	*ret_vma = (struct memory_vma){
 		.start = q.vma_start,
 		.end = q.vma_end,
-		.protection = (q.vma_flags & PROCMAP_QUERY_VMA_READABLE ? PROT_READ : 0) |
-			      (q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
-			      (q.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0),
+		.protection = protection_of(&q),
 		.kind = kind_of(&q),
 		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
 		.page_size = q.vma_page_size,

@@ -36,6 +36,9 @@ struct memory_vma {
 /* The mapping at `address`, or the next one above it; false: there is none. */
 bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma);
 
+/* The protection that the kernel has there, -1 without a mapping; good up to *ret_end. */
+int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);
+
 #define MEMORY_PRESENT   0x01 /* in the page table, not a swapped one */
 #define MEMORY_ZERO      0x02 /* the zero page */
 #define MEMORY_HUGE      0x04 /* mapped by an entry of 2 MiB */

@@ -58,7 +58,9 @@ static void test_reads_back(void **state)
 				   "log debug\n"
 				   "directory /tmp/d\n"
 				   "set vfio.dma_entry_limit=5\n"
-				   "set vfio.memlock=on\n";
+				   "set vfio.memlock=on\n"
+				   "set memory.traps=protect\n"
+				   "hmm devices=3,memory=1048576,coherent=off\n";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
 	char *back;
@@ -105,6 +107,14 @@ static void test_errors_are_one_clear_line(void **state)
 	check_bad("vdpa net=loopback\n", "line 1: vdpa: what it is comes first (net,net=loopback)");
 	check_bad("vdpa net,loopback\n", "line 1: vdpa net: 'loopback' is not key=value");
 	check_bad("vdpa net,mtu=9000,mtu=9000\n", "line 1: vdpa net: key 'mtu' is given twice");
+	check_bad("hmm devices=5\n", "line 1: hmm: devices is 1 to 4, not '5'");
+	check_bad("hmm memory=1000\n",
+		  "line 1: hmm: memory is a size in whole pages, not '1000'");
+	check_bad("hmm coherent=perhaps\n", "line 1: hmm: coherent is on or off, not 'perhaps'");
+	check_bad("hmm devices\n", "line 1: hmm: 'devices' is not key=value");
+	check_bad("hmm colour=red\n", "line 1: hmm: no key is named 'colour'");
+	check_bad("set memory.traps=all\n",
+		  "line 1: set: memory.traps is auto, guard or protect, not 'all'");
 	check_bad("vhost-scsi lun0=disk.img\n",
 		  "line 1: vhost-scsi: wwpn= is needed (wwpn=naa.5001405000000001)");
 	check_bad("vhost-scsi wwpn=naa.50014050000000g1\n",
