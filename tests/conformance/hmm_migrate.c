@@ -100,8 +100,8 @@ void hmm_area_migrate(void)
 	hmm_say_data(second, HMM_DMIRROR_MIGRATE_TO_SYS, "another file sends them back", m, 8);
 
 	/* The kernel's own accesses. */
-	if (pipe(pipes))
-		give_up("pipe", -errno);
+	if (pipe2(pipes, O_NONBLOCK))
+		give_up("pipe2", -errno);
 	m = filled(2, 1);
 	to_device(fd, m, 2);
 	say(result(write(pipes[1], m, 2 * PAGE)), "write of pages on the device");
