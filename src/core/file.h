@@ -32,6 +32,7 @@ struct file_ops {
 			* says of it is file_set_events()'s */
 	bool of_process; /* about the memory of the process that opens it: a forked child that
 			  * does so has a file of its own, not one of its parent's */
+	bool seeks; /* lseek(2) sets a position that means nothing; else it is ESPIPE */
 	/*
 	 * Until file_take() a file is as good as one that is newly opened: a process that gets a
 	 * descriptor of it over a socket or through an exec opens its own in its place.

@@ -43,7 +43,21 @@ static void touched_exclusive(uintptr_t address, uint64_t page)
 	memory_back(address, address + MEMORY_PAGE);
 }
 
-/* The kernel gives exclusive pages back when it copies the page tables. */
+uint64_t hmm_page(uintptr_t at, uint8_t state)
+{
+	uint64_t page = pages_get(at);
+
+	if (!page || page_is_trapped(page) || !(page & PAGE_SHARED_MARK) ||
+	    !(state & MEMORY_EXCLUSIVE))
+		return page;
+	memory_forget(at);
+	return 0;
+}
+
+/*
+ * The kernel gives exclusive pages back when it copies the page tables; coherent ones become
+ * read-only.
+ */
 static void before_fork(void)
 {
 	uint64_t page;
@@ -52,6 +66,8 @@ static void before_fork(void)
 	     at = pages_next(at + MEMORY_PAGE, MEMORY_LIMIT, &page))
 		if (page_owner(page) == MEMORY_OWNER_HMM_EXCLUSIVE)
 			touched_exclusive(at, page);
+		else if (hmm_is_device_page(page) && !page_is_trapped(page))
+			pages_set(at, page & ~((uint64_t)HMM_USER_WRITE << PAGE_USER_SHIFT));
 }
 
 int hmm_start_memory(void)

@@ -16,7 +16,7 @@ static uint8_t states[BATCH];
 /* Whether a page of it can be one device's alone, once it is present and writable. */
 static int check(const struct memory_vma *v, uintptr_t at)
 {
-	if (v->start > at || v->kind == MEMORY_SPECIAL || !(v->protection & PROT_WRITE))
+	if (v->start > at || !(v->protection & PROT_WRITE))
 		return -EFAULT;
 	return 0;
 }
@@ -41,7 +41,7 @@ static uintptr_t take(struct hmm_mirror *m, const struct memory_vma *v, uintptr_
 		if (!hmm_pte_writable(v, states[n]))
 			break;
 	end = at + n * MEMORY_PAGE;
-	if (n && (v->kind != MEMORY_ANON && v->kind != MEMORY_FILE)) {
+	if (n && (v->shared || v->kind == MEMORY_HUGETLB)) {
 		ret = -EOPNOTSUPP;
 		n = 0;
 	}

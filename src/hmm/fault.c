@@ -37,10 +37,11 @@ struct batch {
 static uint8_t entry_of(const struct hmm_mirror *m, const struct memory_vma *v, uintptr_t at,
 			uint8_t state)
 {
-	uint64_t page = pages_get(at);
-	bool writable = page_user(page) & HMM_USER_WRITE;
+	uint64_t page = hmm_page(at, state);
+	bool writable = (page_user(page) & HMM_USER_WRITE) && (v->protection & PROT_WRITE);
 
 	if (page_is_trapped(page)) {
+		writable = page_user(page) & HMM_USER_WRITE;
 		if (!hmm_is_on(page, m->dev))
 			return 0;
 		return HMM_ENTRY_PRESENT | HMM_ENTRY_DEVICE | (writable ? HMM_ENTRY_WRITE : 0);
@@ -53,27 +54,26 @@ static uint8_t entry_of(const struct hmm_mirror *m, const struct memory_vma *v, 
 	return HMM_ENTRY_PRESENT | (writable ? HMM_ENTRY_WRITE : 0);
 }
 
+/* A page of the device's own is never made writable by a fault: see enter(). */
 static bool suffices(uint8_t entry, bool write)
 {
-	return entry && (!write || (entry & HMM_ENTRY_WRITE));
+	return entry && (!write || (entry & (HMM_ENTRY_WRITE | HMM_ENTRY_DEVICE)));
 }
 
 /* Whether a page that is away has to come back before the device can use it. */
-static bool in_the_way(const struct hmm_mirror *m, uint64_t page, bool write)
+static bool in_the_way(const struct hmm_mirror *m, uint64_t page)
 {
-	if (!page_is_trapped(page))
-		return false;
-	return !hmm_is_on(page, m->dev) || (write && !(page_user(page) & HMM_USER_WRITE));
+	return page_is_trapped(page) && !hmm_is_on(page, m->dev);
 }
 
-static void bring_back(const struct hmm_mirror *m, uintptr_t at, uintptr_t end, bool write)
+static void bring_back(const struct hmm_mirror *m, uintptr_t at, uintptr_t end)
 {
 	uint64_t page;
 
 	while ((at = pages_next(at, end, &page)) < end) {
 		uintptr_t to = at;
 
-		for (; to < end && in_the_way(m, page, write); page = pages_get(to))
+		for (; to < end && in_the_way(m, page); page = pages_get(to))
 			to += MEMORY_PAGE;
 		if (to > at)
 			memory_make_resident((void *)at, to - at);
@@ -91,7 +91,7 @@ static int look_at(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t s
 	if (!(v->protection & PROT_READ))
 		return -EFAULT;
 	if (!write || (v->protection & PROT_WRITE))
-		bring_back(m, start, end, write);
+		bring_back(m, start, end);
 	ret = memory_states(start, end, states);
 	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE) {
 		uint8_t *entry = &b->entry[(at - batch_start) / MEMORY_PAGE];
@@ -131,12 +131,19 @@ static int look(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write
 	return ret;
 }
 
-static int enter(struct hmm_mirror *m, uintptr_t start, uintptr_t end, const struct batch *b)
+static int enter(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write,
+		 const struct batch *b)
 {
 	int ret = 0;
 
-	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE)
-		ret = radix_set(&m->table, at, b->entry[(at - start) / MEMORY_PAGE]);
+	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE) {
+		uint8_t entry = b->entry[(at - start) / MEMORY_PAGE];
+
+		/* The driver finds a page that it may not write to and gives up. */
+		if (write && !(entry & HMM_ENTRY_WRITE))
+			return -EFAULT;
+		ret = radix_set(&m->table, at, entry);
+	}
 	return ret;
 }
 
@@ -174,7 +181,7 @@ static int fault_locked(struct hmm_mirror *m, uintptr_t *at, uintptr_t end, bool
 		ret = look(m, *at, to, write, b);
 		if (ret || b->missing_end)
 			break;
-		ret = enter(m, *at, to, b);
+		ret = enter(m, *at, to, write, b);
 		*at = to;
 	}
 	return ret;
@@ -188,6 +195,9 @@ int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
 	int ret = 0;
 
 	while (start < end && ret == 0) {
+		/* The end of the driver's batch wraps, and a range that ends before it begins ... */
+		if (start + BATCH * MEMORY_PAGE < start)
+			return -EINVAL;
 		memory_lock(&signals);
 		ret = fault_locked(m, &start, end, write, &b);
 		memory_unlock(&signals);

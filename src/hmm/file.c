@@ -155,16 +155,20 @@ static int check(const struct hmm_dmirror_cmd *cmd)
 
 static long command(struct file *f, struct ioctl_call *call)
 {
-	struct hmm_dmirror_cmd *cmd = call->data;
+	struct hmm_dmirror_cmd *cmd = call->data, run = *cmd;
 	int ret = check(cmd);
 
 	if (ret)
 		return ret;
-	cmd->cpages = 0;
-	cmd->faults = 0;
+	/* What the size in bytes has no room for is lost in the kernel too. */
+	run.npages = cmd->npages << MEMORY_PAGE_SHIFT >> MEMORY_PAGE_SHIFT;
+	run.cpages = 0;
+	run.faults = 0;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].command == call->cmd)
-			ret = commands[i].run(f->priv, cmd);
+			ret = commands[i].run(f->priv, &run);
+	cmd->cpages = run.cpages;
+	cmd->faults = run.faults;
 	return ret ? ret : ioctl_return(call, sizeof(*cmd));
 }
 
@@ -217,6 +221,7 @@ const struct file_ops hmm_file_ops = {
 	.kind = "hmm-dmirror",
 	.ioctls = &hmm_table,
 	.of_process = true,
+	.seeks = true,
 	.open = hmm_open,
 	.release = hmm_release,
 	.mmap = hmm_mmap,

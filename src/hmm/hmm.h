@@ -72,6 +72,12 @@ extern struct hmm_device hmm_devices[HMM_DEVICES];
 int hmm_start_memory(void);
 /* Gives back what of [start, end) is on the device; tells mirrors as for `event`. */
 void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memory_event event);
+/*
+ * What the engine knows of a page at `at` whose state is `state`: a coherent page that was
+ * shared with a child and is one process's own again was copied to system memory when it was
+ * written to.
+ */
+uint64_t hmm_page(uintptr_t at, uint8_t state);
 /* The mirrors of one device forget a range that is coming back. */
 void hmm_forget(const struct hmm_device *dev, uintptr_t start, uintptr_t end);
 

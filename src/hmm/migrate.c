@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/hostfd.h"
+#include "core/syscall.h"
 #include "hmm/hmm.h"
+#include "uapi/mm.h"
 
 #define PIECE_MAX  ((uintptr_t)64 << 20)
 #define UNIT_PAGES (MEMORY_UNIT / MEMORY_PAGE)
@@ -101,25 +104,47 @@ static void decide_all(struct hmm_mirror *m, const struct memory_vma *v, uintptr
 	fail_once(m, n);
 }
 
-/* Coherent memory: the pages stay where they are. */
-static int mark(uintptr_t start, uintptr_t end, const uint8_t *how)
+/*
+ * Coherent memory has small pages, and real ones where there were none.  Changing the protection
+ * of a part divides a huge page.
+ */
+static void make_small(const struct memory_vma *v, uintptr_t start, uintptr_t end)
+{
+	int writable = v->protection | PROT_READ | PROT_WRITE;
+
+	if (v->protection != writable)
+		host_mprotect((void *)start, end - start, writable);
+	host_syscall(SYS_madvise, start, end - start, MADV_POPULATE_WRITE);
+	for (uintptr_t at = start; at < end; at = (at | (MEMORY_UNIT - 1)) + 1)
+		if (at % MEMORY_UNIT || end - at >= MEMORY_UNIT || v->end - at >= MEMORY_UNIT) {
+			host_mprotect((void *)at, MEMORY_PAGE, PROT_READ);
+			host_mprotect((void *)at, MEMORY_PAGE, writable);
+		}
+	if (v->protection != writable)
+		host_mprotect((void *)start, end - start, v->protection);
+}
+
+/* The pages stay where they are; PAGE_USER_MARK: it was a huge one. */
+static int mark(const struct memory_vma *v, uintptr_t start, uintptr_t end, const uint8_t *how)
 {
 	int ret = pages_reserve(start, end);
 
+	if (ret == 0)
+		make_small(v, start, end);
 	for (; start < end && ret == 0; start += MEMORY_PAGE, how++)
 		pages_set(start, MEMORY_OWNER_HMM | (uint64_t)(*how & 7) << PAGE_USER_SHIFT |
-					 (*how & MEMORY_AWAY_UNIT ? PAGE_UNIT : 0));
+					 (*how & MEMORY_AWAY_UNIT ? PAGE_USER_MARK : 0));
 	return ret;
 }
 
-static int take(struct hmm_mirror *m, struct memory_freeze *f, uintptr_t start, size_t first,
-		size_t last)
+static int take(struct hmm_mirror *m, const struct memory_vma *v, struct memory_freeze *f,
+		uintptr_t start, size_t first, size_t last)
 {
 	uintptr_t from = start + first * MEMORY_PAGE, to = start + last * MEMORY_PAGE;
 	int ret;
 
 	if (m->dev->coherent)
-		ret = mark(from, to, user + first);
+		ret = mark(v, from, to, user + first);
 	else
 		ret = memory_away(f, from, to, MEMORY_OWNER_HMM, states + first, user + first);
 	for (size_t i = first; i < last; i++) {
@@ -154,7 +179,7 @@ static int migrate_piece(struct hmm_mirror *m, const struct memory_vma *v, uintp
 		for (last = i; last < n && (user[last] & TAKE); last++)
 			;
 		if (last > i)
-			ret = take(m, &f, start, i, last);
+			ret = take(m, v, &f, start, i, last);
 		else
 			last++;
 	}
@@ -220,7 +245,7 @@ static int return_piece(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd, uintp
 		return 0;
 	if (m->flags & HMM_DMIRROR_FLAG_FAIL_ALLOC) {
 		m->flags &= ~HMM_DMIRROR_FLAG_FAIL_ALLOC;
-		if (!(page & PAGE_UNIT))
+		if (!(page & PAGE_UNIT) && (page_is_trapped(page) || !(page & PAGE_USER_MARK)))
 			return -ENOMEM;
 	}
 	cmd->cpages += count(m->dev, start, end);

@@ -18,14 +18,15 @@ static uint8_t access_of(bool writable)
 }
 
 /* A page that somebody owns. */
-static uint8_t look_at_owned(const struct hmm_mirror *m, uint64_t page)
+static uint8_t look_at_owned(const struct hmm_mirror *m, const struct memory_vma *v, uint64_t page)
 {
-	uint8_t seen = access_of(page_user(page) & HMM_USER_WRITE);
+	bool trapped = page_is_trapped(page), writable = page_user(page) & HMM_USER_WRITE;
+	uint8_t seen = access_of(writable && (trapped || (v->protection & PROT_WRITE)));
 	bool local = hmm_is_on(page, m->dev);
 
 	if (page & PAGE_UNIT)
 		seen |= HMM_DMIRROR_PROT_PMD;
-	if (!page_is_trapped(page))
+	if (!trapped)
 		return seen | (local ? HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL
 				     : HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE);
 	if (local)
@@ -34,27 +35,14 @@ static uint8_t look_at_owned(const struct hmm_mirror *m, uint64_t page)
 	return page & PAGE_UNIT ? HMM_DMIRROR_PROT_ERROR : HMM_DMIRROR_PROT_NONE;
 }
 
-/*
- * A coherent page that was shared with a child and is one process's own again has been copied
- * to system memory when it was written to.
- */
-static uint64_t forget_copied(uintptr_t at, uint64_t page, uint8_t state)
-{
-	if (!page || page_is_trapped(page) || !(page & PAGE_SHARED_MARK) ||
-	    !(state & MEMORY_EXCLUSIVE))
-		return page;
-	memory_drop(at, at + MEMORY_PAGE, false);
-	return 0;
-}
-
 static uint8_t look_at(const struct hmm_mirror *m, const struct memory_vma *v, uintptr_t at,
 		       uint8_t state)
 {
-	uint64_t page = forget_copied(at, pages_get(at), state);
+	uint64_t page = hmm_page(at, state);
 	uint8_t seen;
 
 	if (page)
-		return look_at_owned(m, page);
+		return look_at_owned(m, v, page);
 	if (!(state & MEMORY_PRESENT))
 		return HMM_DMIRROR_PROT_NONE;
 	seen = access_of(hmm_pte_writable(v, state));
@@ -104,6 +92,9 @@ int hmm_snapshot(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 	int ret;
 
 	for (; at < end; at = to) {
+		/* The end of the driver's batch wraps, and so does the length of its notifier. */
+		if (at + BATCH * MEMORY_PAGE < at)
+			return -EOVERFLOW;
 		to = end - at > BATCH * MEMORY_PAGE ? at + BATCH * MEMORY_PAGE : end;
 		memory_lock(&signals);
 		ret = look(m, at, to, seen);

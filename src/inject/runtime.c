@@ -144,6 +144,21 @@ static bool runtime_message(int fd, const struct iovec *iov, int count, size_t t
 	return iov != NULL;
 }
 
+/* As default_llseek() does for a device, whose size is 0. */
+static off_t runtime_lseek(int fd, off_t offset, int whence)
+{
+	struct file *f = file_get(fd);
+	bool seeks = f && f->ops->seeks;
+
+	if (f)
+		file_put(f);
+	if (f && !seeks)
+		return -ESPIPE;
+	if (seeks && (whence == SEEK_DATA || whence == SEEK_HOLE))
+		return -ENXIO;
+	return host_syscall(SYS_lseek, fd, offset, seeks && whence == SEEK_END ? SEEK_SET : whence);
+}
+
 static void *runtime_mmap(void *address, size_t size, int protection, int flags, int fd,
 			  off_t offset)
 {
@@ -212,6 +227,7 @@ static struct runtime table = {
 	.pread = runtime_pread,
 	.pwrite = runtime_pwrite,
 	.message = runtime_message,
+	.lseek = runtime_lseek,
 	.mmap = runtime_mmap,
 	.forget = call_close,
 	.forget_range = fdtable_forget_range,

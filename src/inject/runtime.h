@@ -53,6 +53,7 @@ struct runtime {
 	 */
 	bool (*message)(int fd, const struct iovec *iov, int count, size_t total, bool store,
 			ssize_t *ret_n);
+	off_t (*lseek)(int fd, off_t offset, int whence);
 	/* Returns (void *)-errno on failure. */
 	void *(*mmap)(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 

@@ -353,6 +353,9 @@ static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
 	if (!page_is_protected(first))
 		advise(start, end, MADV_GUARD_REMOVE);
 	advise(start, end, MADV_POPULATE_WRITE);
+	/* What was to be a huge page is one, whatever the mapping's advice. */
+	for (uintptr_t at = start; first & PAGE_UNIT && end - at >= MEMORY_UNIT; at += MEMORY_UNIT)
+		advise(at, at + MEMORY_UNIT, MADV_COLLAPSE);
 	if (protection != writable)
 		protect(start, end, protection);
 	forget(start, end);
@@ -395,7 +398,8 @@ static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
 /* Whether a page comes back together with the one before it, which is `before`. */
 static bool same_run(uint64_t before, uint64_t page)
 {
-	const uint64_t alike = PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_LINEAR;
+	const uint64_t alike =
+		PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_UNIT | PAGE_LINEAR;
 
 	if ((before ^ page) & alike || !page_store(before) != !page_store(page))
 		return false;

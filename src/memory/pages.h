@@ -35,6 +35,7 @@ enum memory_owner_id {
 #define PAGE_USER_SHIFT 9
 /* Of pages that don't trap, which have no store. */
 #define PAGE_SHARED_MARK 0x1000u /* a fork has happened since */
+#define PAGE_USER_MARK   0x2000u /* the owner's own */
 
 #define MEMORY_UNIT ((uintptr_t)2 << 20)
 

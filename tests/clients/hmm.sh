@@ -69,7 +69,7 @@ count() {
 
 for program in "${programs[@]}"; do
     for traps in auto protect; do
-        run --memory-traps=$traps -- timeout 200 "$program" > report 2>&1
+        run --set memory.traps=$traps -- timeout 200 "$program" > report 2>&1
         count "${program##*/}, traps $traps" report
     done
 done
