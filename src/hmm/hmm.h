@@ -27,7 +27,6 @@ struct hmm_device {
 	unsigned index;
 	bool coherent;
 	uint64_t capacity; /* pages; 0: no limit */
-	uint64_t used;     /* pages of this process that are in its memory */
 };
 
 /* A mirror's page table: what the device may do with a page. */

@@ -94,6 +94,28 @@ static void fail_once(struct hmm_mirror *m, size_t n)
 		user[k] &= (uint8_t)~MEMORY_AWAY_UNIT;
 }
 
+/* Pages for which the device has no memory stay. */
+static void limit(const struct hmm_mirror *m, size_t n)
+{
+	uint64_t page, used = 0;
+
+	if (!m->dev->capacity)
+		return;
+	for (uintptr_t at = pages_next(0, MEMORY_LIMIT, &page); at < MEMORY_LIMIT;
+	     at = pages_next(at + MEMORY_PAGE, MEMORY_LIMIT, &page))
+		used += hmm_is_on(page, m->dev);
+	for (size_t i = 0; i < n; i++) {
+		if (!(user[i] & TAKE))
+			continue;
+		if (used++ < m->dev->capacity)
+			continue;
+		/* A part of a huge page is in small ones. */
+		for (size_t k = i & ~(UNIT_PAGES - 1); k < i; k++)
+			user[k] &= (uint8_t)~MEMORY_AWAY_UNIT;
+		user[i] = 0;
+	}
+}
+
 static void decide_all(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -102,6 +124,7 @@ static void decide_all(struct hmm_mirror *m, const struct memory_vma *v, uintptr
 		for (size_t i = 0; i + UNIT_PAGES <= n; i += UNIT_PAGES)
 			decide_unit(i);
 	fail_once(m, n);
+	limit(m, n);
 }
 
 /*

@@ -94,6 +94,7 @@ static void away_in(const struct memory_vma *v, uintptr_t start, uintptr_t end)
 	uint8_t *states = malloc(n), *user = calloc(n, 1);
 	struct memory_freeze f;
 
+	memory_validate(start, end);
 	if (memory_freeze(&f, v, start, end) < 0)
 		abort();
 	memory_states(start, end, states);
