@@ -27,7 +27,8 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* What the pages of a batch are for the device; the first run that the kernel is to make present. */
+/* What the pages of a batch are for the device; the first run that the kernel is to make present.
+ */
 struct batch {
 	uint8_t entry[BATCH]; /* 0: not usable yet */
 	uintptr_t missing, missing_end;
@@ -195,7 +196,8 @@ int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
 	int ret = 0;
 
 	while (start < end && ret == 0) {
-		/* The end of the driver's batch wraps, and a range that ends before it begins ... */
+		/* The end of the driver's batch wraps, and a range that ends before it begins ...
+		 */
 		if (start + BATCH * MEMORY_PAGE < start)
 			return -EINVAL;
 		memory_lock(&signals);

@@ -190,10 +190,10 @@ static void decode(struct trace_line *t, const struct ioctl_call *call)
 		    (unsigned long long)cmd->faults);
 }
 
-#define ROW(command_)                                                                          \
-	{                                                                                      \
-		.cmd = (command_), .name = #command_, .rule = IOCTL_FIXED,                     \
-		.size = sizeof(struct hmm_dmirror_cmd), .handler = command, .decode = decode   \
+#define ROW(command_)                                                                        \
+	{                                                                                    \
+		.cmd = (command_), .name = #command_, .rule = IOCTL_FIXED,                   \
+		.size = sizeof(struct hmm_dmirror_cmd), .handler = command, .decode = decode \
 	}
 
 static const struct ioctl_row rows[] = {

@@ -23,8 +23,7 @@ static int hmm_start(struct instance *i)
 		if (hmm_devices[n].coherent && !c->coherent)
 			continue;
 		snprintf(path, sizeof(path), "/dev/hmm_dmirror%u", n);
-		ret = node_add(path, &hmm_file_ops, &hmm_devices[n],
-			       (uint32_t)makedev(MAJOR, n));
+		ret = node_add(path, &hmm_file_ops, &hmm_devices[n], (uint32_t)makedev(MAJOR, n));
 	}
 	return ret;
 }

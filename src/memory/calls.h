@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum memory_operation {
-	MEMORY_CALL_MAP,     /* mmap over [address, size): MAP_FIXED without NOREPLACE */
+	MEMORY_CALL_MAP, /* mmap over [address, size): MAP_FIXED without NOREPLACE */
 	MEMORY_CALL_UNMAP,
 	MEMORY_CALL_REMAP,   /* to `new_size`, with `flags`, and to `new_address` if MREMAP_FIXED */
 	MEMORY_CALL_PROTECT, /* flags: PROT_* */

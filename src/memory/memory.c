@@ -96,7 +96,8 @@ void memory_validate(uintptr_t start, uintptr_t end)
 	while ((start = pages_next(start, end, &first)) < end) {
 		uintptr_t to = start;
 
-		for (page = first; to < end && to - start < LOOK * MEMORY_PAGE; page = pages_get(to)) {
+		for (page = first; to < end && to - start < LOOK * MEMORY_PAGE;
+		     page = pages_get(to)) {
 			if (!page_is_trapped(page) ||
 			    page_is_protected(page) != page_is_protected(first))
 				break;
@@ -176,7 +177,8 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
 	enum memory_verdict verdict;
 	uint64_t signals;
 
-	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's. */
+	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's.
+	 */
 	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
 		return MEMORY_NOT_OURS;
 	memory_lock_for_fault(&signals);

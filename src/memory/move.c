@@ -144,8 +144,8 @@ int memory_change_protection(uintptr_t start, uintptr_t end, int protection)
 	for (uintptr_t at = pages_next(start, end, &page); at < end;
 	     at = pages_next(at + MEMORY_PAGE, end, &page))
 		if (page_is_trapped(page))
-			pages_set(at, (page & ~(uint64_t)PAGE_PROT) |
-					      (uint64_t)protection << PAGE_PROT_SHIFT);
+			pages_set(at, (page & ~(uint64_t)PAGE_PROT) | (uint64_t)protection
+									      << PAGE_PROT_SHIFT);
 	return 0;
 }
 
@@ -398,8 +398,7 @@ static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
 /* Whether a page comes back together with the one before it, which is `before`. */
 static bool same_run(uint64_t before, uint64_t page)
 {
-	const uint64_t alike =
-		PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_UNIT | PAGE_LINEAR;
+	const uint64_t alike = PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_UNIT | PAGE_LINEAR;
 
 	if ((before ^ page) & alike || !page_store(before) != !page_store(page))
 		return false;

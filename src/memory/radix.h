@@ -3,7 +3,8 @@
  * memory/radix.h - a map from pages of the address space to numbers, 0 for "nothing".
  *
  * Two levels of tables of one page each below an array over the whole 47 bits; a range
- * costs what is in it.  Tables are kept until the end.  No locking: the memory engine's lock is the users'.
+ * costs what is in it.  Tables are kept until the end.  No locking: the memory engine's lock is the
+ * users'.
  */
 #ifndef STANDIN_MEMORY_RADIX_H
 #define STANDIN_MEMORY_RADIX_H
@@ -16,9 +17,9 @@
 #define MEMORY_LIMIT      ((uintptr_t)1 << 47) /* addresses from here on are no client's */
 
 struct radix {
-	void ***top;           /* NULL: empty */
-	size_t first, last;    /* what of `top` is in use */
-	size_t count;          /* numbers that are not 0 */
+	void ***top;        /* NULL: empty */
+	size_t first, last; /* what of `top` is in use */
+	size_t count;       /* numbers that are not 0 */
 };
 
 /* 0 if there is none. */

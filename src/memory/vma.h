@@ -18,9 +18,9 @@
 #define MEMORY_SPECIAL_NAME "standin:special"
 
 enum memory_kind {
-	MEMORY_ANON,    /* private anonymous */
-	MEMORY_FILE,    /* private, of a file or of shared memory */
-	MEMORY_SHARED,  /* shared: of a file, or anonymous */
+	MEMORY_ANON,   /* private anonymous */
+	MEMORY_FILE,   /* private, of a file or of shared memory */
+	MEMORY_SHARED, /* shared: of a file, or anonymous */
 	MEMORY_HUGETLB,
 	MEMORY_SPECIAL, /* not of ordinary pages: of devices, [vdso] */
 };

@@ -2,8 +2,9 @@
 /*
  * tree/prefixes.h - which paths are led into the private tree.
  *
- * A prefix covers itself and everything below it; a # in it stands for a number.  Shared by the generator, which fills
- * them (keeping what the real machine has there), and by the preload library.
+ * A prefix covers itself and everything below it; a # in it stands for a number.  Shared by the
+ * generator, which fills them (keeping what the real machine has there), and by the preload
+ * library.
  */
 #ifndef STANDIN_TREE_PREFIXES_H
 #define STANDIN_TREE_PREFIXES_H

@@ -10,8 +10,8 @@
 #include <linux/types.h>
 
 struct hmm_dmirror_cmd {
-	__u64 addr;   /* what the device reads, writes, migrates */
-	__u64 ptr;    /* where its data goes to or comes from */
+	__u64 addr; /* what the device reads, writes, migrates */
+	__u64 ptr;  /* where its data goes to or comes from */
 	__u64 npages;
 	__u64 cpages; /* out: pages done */
 	__u64 faults; /* out: faults that the device had */

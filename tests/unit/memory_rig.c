@@ -102,8 +102,8 @@ static void away_in(const struct memory_vma *v, uintptr_t start, uintptr_t end)
 		for (last = i; last < n && !pages_get(start + last * PAGE); last++)
 			;
 		if (last > i)
-			memory_away(&f, start + i * PAGE, start + last * PAGE, RIG_OWNER, states + i,
-				    user + i);
+			memory_away(&f, start + i * PAGE, start + last * PAGE, RIG_OWNER,
+				    states + i, user + i);
 		else
 			last++;
 	}
@@ -154,12 +154,12 @@ unsigned rig_count(const char *p, size_t size)
 static long call(struct memory_call *c, long number)
 {
 	bool told = memory_call_begin(c);
-	long ret = told && c->handled ? c->result
-				      : host_syscall(number, c->address, c->size,
-						     c->operation == MEMORY_CALL_REMAP
-							     ? (long)c->new_size
-							     : (long)c->flags,
-						     c->flags, c->new_address);
+	long ret = told && c->handled
+			   ? c->result
+			   : host_syscall(number, c->address, c->size,
+					  c->operation == MEMORY_CALL_REMAP ? (long)c->new_size
+									    : (long)c->flags,
+					  c->flags, c->new_address);
 
 	if (told)
 		memory_call_end(c, ret);
@@ -175,16 +175,16 @@ int rig_munmap(void *p, size_t size)
 
 int rig_mprotect(void *p, size_t size, int protection)
 {
-	struct memory_call c = {
-		MEMORY_CALL_PROTECT, .address = (uintptr_t)p, .size = size, .flags = protection};
+	struct memory_call c = {MEMORY_CALL_PROTECT, .address = (uintptr_t)p, .size = size,
+				.flags = protection};
 
 	return (int)call(&c, SYS_mprotect);
 }
 
 int rig_madvise(void *p, size_t size, int advice)
 {
-	struct memory_call c = {
-		MEMORY_CALL_ADVISE, .address = (uintptr_t)p, .size = size, .flags = advice};
+	struct memory_call c = {MEMORY_CALL_ADVISE, .address = (uintptr_t)p, .size = size,
+				.flags = advice};
 
 	return (int)call(&c, SYS_madvise);
 }
@@ -192,12 +192,9 @@ int rig_madvise(void *p, size_t size, int advice)
 void *rig_mremap(void *p, size_t old_size, size_t new_size, int flags, void *to)
 {
 	struct memory_call c = {
-		MEMORY_CALL_REMAP,
-		.address = (uintptr_t)p,
-		.size = old_size,
-		.new_address = (uintptr_t)to,
-		.new_size = new_size,
-		.flags = flags,
+		MEMORY_CALL_REMAP,    .address = (uintptr_t)p,
+		.size = old_size,     .new_address = (uintptr_t)to,
+		.new_size = new_size, .flags = flags,
 	};
 
 	return (void *)call(&c, SYS_mremap);

@@ -17,7 +17,8 @@ static int model_realize(struct standin_device *dev, struct standin_pci *pci)
 	return 0;
 }
 
-static const struct standin_key model_keys[] = {{"file", "a file"}, {"size", "bytes"}, {NULL, NULL}};
+static const struct standin_key model_keys[] = {
+	{"file", "a file"}, {"size", "bytes"}, {NULL, NULL}};
 static const struct standin_model config_test_model = {
 	.struct_size = sizeof(struct standin_model),
 	.api_version = STANDIN_MODEL_API,
@@ -84,7 +85,8 @@ static void test_addresses_are_assigned(void **state)
 	struct config c;
 
 	assert_int_equal(complete("# two\ndevice config-test\n\n  device config-test,addr=1:0.0\n",
-	                          &c, error), 0);
+				  &c, error),
+			 0);
 	pci_address_format(&c.devices[0].address, text);
 	assert_string_equal(text, "0000:02:00.0");
 	pci_address_format(&c.devices[1].address, text);
@@ -95,21 +97,22 @@ static void test_addresses_are_assigned(void **state)
 static void test_errors_are_one_clear_line(void **state)
 {
 	check_bad("device config-test,addr=1:0\n",
-	          "line 1: device config-test: '1:0' is no PCI address (01:00.0)");
-	check_bad("\ndevice config-test,file\n", "line 2: device config-test: 'file' is not key=value");
-	check_bad("device config-test,colour=red\n", "device config-test: no key is named 'colour'");
+		  "line 1: device config-test: '1:0' is no PCI address (01:00.0)");
+	check_bad("\ndevice config-test,file\n",
+		  "line 2: device config-test: 'file' is not key=value");
+	check_bad("device config-test,colour=red\n",
+		  "device config-test: no key is named 'colour'");
 	check_bad("device config-test,size=1,size=2\n",
-	          "line 1: device config-test: key 'size' is given twice");
+		  "line 1: device config-test: key 'size' is given twice");
 	check_bad("device nonesuch\n",
-	          "no device model is named 'nonesuch' (standin list --devices)");
+		  "no device model is named 'nonesuch' (standin list --devices)");
 	check_bad("device config-test,addr=3:0.0\ndevice config-test,addr=0:3:0.0\n",
-	          "device config-test: address 0000:03:00.0 is taken twice");
+		  "device config-test: address 0000:03:00.0 is taken twice");
 	check_bad("vdpa net=loopback\n", "line 1: vdpa: what it is comes first (net,net=loopback)");
 	check_bad("vdpa net,loopback\n", "line 1: vdpa net: 'loopback' is not key=value");
 	check_bad("vdpa net,mtu=9000,mtu=9000\n", "line 1: vdpa net: key 'mtu' is given twice");
 	check_bad("hmm devices=5\n", "line 1: hmm: devices is 1 to 4, not '5'");
-	check_bad("hmm memory=1000\n",
-		  "line 1: hmm: memory is a size in whole pages, not '1000'");
+	check_bad("hmm memory=1000\n", "line 1: hmm: memory is a size in whole pages, not '1000'");
 	check_bad("hmm coherent=perhaps\n", "line 1: hmm: coherent is on or off, not 'perhaps'");
 	check_bad("hmm devices\n", "line 1: hmm: 'devices' is not key=value");
 	check_bad("hmm colour=red\n", "line 1: hmm: no key is named 'colour'");
@@ -128,19 +131,21 @@ static void test_errors_are_one_clear_line(void **state)
 	check_bad("device\n", "line 1: 'device' needs a value");
 	check_bad("gadget x\n", "line 1: no directive is named 'gadget'");
 	check_bad("log loud\n", "line 1: log: 'loud' is not one of error, warning, info, debug");
-	check_bad("set vfio.memlock=maybe\n", "line 1: set: vfio.memlock is on or off, not 'maybe'");
+	check_bad("set vfio.memlock=maybe\n",
+		  "line 1: set: vfio.memlock is on or off, not 'maybe'");
 	check_bad("set vfio.dma_entry_limit=-1\n",
-	          "line 1: set: vfio.dma_entry_limit is a number, not '-1'");
+		  "line 1: set: vfio.dma_entry_limit is a number, not '-1'");
 	check_bad("set colour=red\n", "line 1: set: no setting is named 'colour'");
 	check_bad("device config-test\nfault X:errno=ENONSENSE\n",
-	          "fault X: bad value 'ENONSENSE' for errno");
+		  "fault X: bad value 'ENONSENSE' for errno");
 	check_bad("device config-test\nfault X:nth=1\n", "fault X: errno= is missing");
 }
 
 static void test_pci_addresses(void **state)
 {
-	static const char *const bad[] = {"", "1", "1:0", "1:0.8", "1:20.0", "100:0.0", "1:0.0x",
-	                                  "g:0.0", "1:2:3:4.0", "-1:0.0", "10000:1:0.0", "1:.0"};
+	static const char *const bad[] = {"",          "1",       "1:0",         "1:0.8",
+					  "1:20.0",    "100:0.0", "1:0.0x",      "g:0.0",
+					  "1:2:3:4.0", "-1:0.0",  "10000:1:0.0", "1:.0"};
 	struct pci_address a;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

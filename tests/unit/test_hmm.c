@@ -163,8 +163,8 @@ static void test_memory_used_again(void **state)
 		assert_int_equal(rig_check(data, 64 * PAGE, i), -1);
 		munmap(p, 64 * PAGE);
 		assert_int_equal(command(fd, HMM_DMIRROR_READ, p, data, 64), -EFAULT);
-		assert_ptr_equal(mmap(p, 64 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-				 p);
+		assert_ptr_equal(
+			mmap(p, 64 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), p);
 	}
 	munmap(p, 64 * PAGE);
 	leave(fd);

@@ -27,11 +27,11 @@
 static enum memory_traps traps;
 
 /* cmocka takes the signals again for each function that it calls. */
-#define STARTED(function)                                \
-	static void started_##function(void **state)     \
-	{                                                \
-		rig_start(traps);                        \
-		function(state);                         \
+#define STARTED(function)                            \
+	static void started_##function(void **state) \
+	{                                            \
+		rig_start(traps);                    \
+		function(state);                     \
 	}
 static int with_guards(void **state)
 {
@@ -459,7 +459,6 @@ static void test_fork(void **state)
 	munmap(p, size);
 }
 
-
 STARTED(test_radix)
 STARTED(test_own_memory_is_elsewhere)
 STARTED(test_kinds_of_mappings)
@@ -481,7 +480,10 @@ STARTED(test_moved_mappings)
 STARTED(test_shrunk_mapping)
 STARTED(test_fork)
 
-#define TEST(function) {#function, started_##function, NULL, NULL, NULL}
+#define TEST(function)                                          \
+	{                                                       \
+#function, started_##function, NULL, NULL, NULL \
+	}
 
 int main(void)
 {

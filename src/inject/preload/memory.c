@@ -43,22 +43,22 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
  * The call in between, told to the memory engine.  `call` has libc's convention, and so has
  * the value of all this.
  */
-#define TOLD(rt, c, call)                                                        \
-	({                                                                       \
-		bool told_ = (rt)->memory_begin(c);                              \
-		long ret_;                                                       \
-                                                                                 \
-		if (told_ && (c)->handled)                                       \
-			ret_ = result((c)->result);                              \
-		else                                                             \
-			ret_ = (long)(call);                                     \
-		if (told_) {                                                     \
-			int saved_ = errno;                                      \
-                                                                                 \
-			(rt)->memory_end(c, ret_ == -1 ? -saved_ : ret_);        \
-			errno = saved_;                                          \
-		}                                                                \
-		ret_;                                                            \
+#define TOLD(rt, c, call)                                                 \
+	({                                                                \
+		bool told_ = (rt)->memory_begin(c);                       \
+		long ret_;                                                \
+                                                                          \
+		if (told_ && (c)->handled)                                \
+			ret_ = result((c)->result);                       \
+		else                                                      \
+			ret_ = (long)(call);                              \
+		if (told_) {                                              \
+			int saved_ = errno;                               \
+                                                                          \
+			(rt)->memory_end(c, ret_ == -1 ? -saved_ : ret_); \
+			errno = saved_;                                   \
+		}                                                         \
+		ret_;                                                     \
 	})
 
 static void *map_over(const struct runtime *rt, void *address, size_t size, int protection,
