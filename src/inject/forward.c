@@ -375,6 +375,8 @@ void forward_parent(pid_t child)
 	forget_pair();
 }
 
+static bool parent_forwarded;
+
 static void make_remote(struct file *f)
 {
 	struct remote *r;
@@ -384,7 +386,8 @@ static void make_remote(struct file *f)
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		abort();
-	r->name = (uintptr_t)f;
+	/* What a process has that is not the owner itself the owner does not know: EIO. */
+	r->name = parent_forwarded ? 0 : (uintptr_t)f;
 	f->ops = remote_ops(f->ops->kind);
 	f->priv = r;
 }
@@ -395,6 +398,7 @@ bool forward_child(void)
 	owner_fork_child();
 	if (forking.child < 0)
 		return false;
+	parent_forwarded = owner >= 0;
 	hostfd_close(owner);
 	owner = forking.child;
 	forking.child = -1;

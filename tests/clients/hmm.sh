@@ -13,7 +13,7 @@ archive=$(ls /usr/src/linux-source-6.1.tar.xz 2> /dev/null)
 if [ -n "$archive" ] && have gcc && have xz; then
     mkdir source
     xz -dc "$archive" | tar -x -C source --strip-components=1 --wildcards 'linux-source-6.1/'{tools/testing/selftests/vm/hmm-tests.c,tools/testing/selftests/'kselftest*.h',lib/test_hmm_uapi.h,mm/gup_test.h}
-    check "hmm-tests of 6.1 builds" gcc -O2 -w -U_FORTIFY_SOURCE -D_GNU_SOURCE= -Isource/lib \
+    check "hmm-tests of 6.1 builds" gcc -O2 -w -U_FORTIFY_SOURCE -D_GNU_SOURCE= -Isource -Isource/lib \
         -Isource/mm -Isource/tools/testing/selftests -o hmm-tests-6.1 \
         source/tools/testing/selftests/vm/hmm-tests.c -pthread
     [ $failed = 0 ] && programs+=("$work/hmm-tests-6.1")
