@@ -1,82 +1,105 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# The kernel's own tests of the HMM mirror (hmm-tests), unchanged: those of Debian's
-# linux-source, built here, and newer ones where $STANDIN_SELFTESTS has them built.  Each
-# once with traps that are guard markers (where the kernel has them) and once with traps
-# that are protection.  A test may skip only for gup_test, which no kernel without
-# CONFIG_GUP_TEST has either, and for huge pages that the machine can't give.
+# The HMM mirror.  The kernel's own tests (hmm-tests), unchanged: those of Debian's
+# linux-source, built here, and newer ones where $STANDIN_SELFTESTS has them built; and
+# hmm_stress, for some seconds, or $STANDIN_STRESS_SECONDS a part.  Each once with traps that
+# are guard markers (where the kernel has them) and once with traps that are protection.
+#
+# A test may skip only for gup_test, which no kernel without CONFIG_GUP_TEST has either, and
+# for huge pages that this machine can't give.
 . "$(dirname "$0")/lib.sh"
 
-programs=()
-archive=$(ls /usr/src/linux-source-6.1.tar.xz 2> /dev/null)
-if [ -n "$archive" ] && have gcc && have xz; then
-    mkdir source
-    xz -dc "$archive" | tar -x -C source --strip-components=1 --wildcards 'linux-source-6.1/'{tools/testing/selftests/vm/hmm-tests.c,tools/testing/selftests/'kselftest*.h',lib/test_hmm_uapi.h,mm/gup_test.h}
-    check "hmm-tests of 6.1 builds" gcc -O2 -w -U_FORTIFY_SOURCE -D_GNU_SOURCE= -Isource -Isource/lib \
-        -Isource/mm -Isource/tools/testing/selftests -o hmm-tests-6.1 \
-        source/tools/testing/selftests/vm/hmm-tests.c -pthread
-    [ $failed = 0 ] && programs+=("$work/hmm-tests-6.1")
+# shellcheck disable=SC2154
+# One huge page, which the tests take from the pool; 7.3's would put it there themselves.
+pool=/proc/sys/vm/nr_hugepages
+pool_before=$(cat $pool 2> /dev/null || echo 0)
+if [ "$pool_before" = 0 ] && { echo 1 > $pool; } 2> /dev/null; then
+    trap 'echo 0 > $pool; chmod -R u+rwX "$work" 2> /dev/null; rm -rf "$work"' EXIT
+fi
+huge_pages=$(cat $pool 2> /dev/null || echo 0)
+
+# ---- the kernel's ----
+
+version=6.12
+archive=/usr/src/linux-source-$version.tar.xz
+if [ -e $archive ] && have gcc && have xz; then
+    mkdir -p source extra/linux
+    xz -dc -T0 "$archive" | tar -x -C source --strip-components=1 --wildcards \
+        "linux-source-$version/"{tools/testing/selftests/mm,'tools/testing/selftests/*.h',tools/include/uapi/linux/fs.h,lib/test_hmm_uapi.h,mm/gup_test.h}
+    cp source/tools/include/uapi/linux/fs.h extra/linux/ # PAGEMAP_SCAN
+    selftests=source/tools/testing/selftests
+    check "hmm-tests of $version builds" gcc -O2 -w -U_FORTIFY_SOURCE -D_GNU_SOURCE= -Iextra \
+        -Isource -I$selftests -o hmm-tests-$version $selftests/mm/hmm-tests.c \
+        $selftests/mm/vm_util.c $selftests/mm/thp_settings.c -pthread
+else
+    skip "hmm-tests of $version" "no linux-source-$version, gcc or xz"
 fi
 if [ -x "${STANDIN_SELFTESTS:-}/hmm-tests" ]; then
     cp "$STANDIN_SELFTESTS/hmm-tests" hmm-tests-newer
-    programs+=("$work/hmm-tests-newer")
 fi
-[ ${#programs[@]} != 0 ] || {
-    echo "SKIP: neither linux-source-6.1 with gcc nor STANDIN_SELFTESTS"
-    exit 77
-}
-chmod -R a+rX .
 
-# Whether the machine has huge pages; 7.3's tests ask for one as root themselves.
-pool=$(cat /proc/sys/vm/nr_hugepages 2> /dev/null || echo 0)
-
-# Without guard markers pagemap shows what is on a device as absent, which one case looks at.
-shown_otherwise="hmm-tests-newer, traps protect migrate_anon_huge_fault"
-
-# Counts the cases of a TAP report: a harness of 6.1 calls a skipped one ok.
+# Counts the cases of a TAP report, of which there are to be so many.
 count() {
-    local label=$1 report=$2 line name= reason= cases=0 good=0 left_out=0
+    local label=$1 report=$2 all=$3 line name reason cases=0 good=0 left_out=0
     while IFS= read -r line; do
         case $line in
-        "#      SKIP      "*) reason=${line#"#      SKIP      "} ;;
-        "ok "* | "not ok "*)
-            name=${line##*[0-9] }
-            cases=$((cases + 1))
-            case $line in *"# SKIP"*) reason=${line#*# SKIP } name=${name%% *} ;; esac
-            if [ "${line#not }" != "$line" ] && [ "$label ${name##*.}" = "$shown_otherwise" ]; then
-                left_out=$((left_out + 1))
-            elif [ "${line#not }" != "$line" ]; then
-                fail "$label: $name"
-            elif [ -z "$reason" ]; then
-                good=$((good + 1))
-            else
-                left_out=$((left_out + 1))
-                case $reason in
-                *gup_test*) ;;
-                *[Hh]uge*) [ "$pool" = 0 ] || fail "$label: $name" "skipped: $reason" ;;
-                *) fail "$label: $name" "skipped: $reason" ;;
-                esac
-            fi
-            reason=
-            ;;
+        "ok "* | "not ok "*) ;;
+        *) continue ;;
         esac
+        cases=$((cases + 1))
+        name=${line#*ok * }
+        reason=${line#*# SKIP }
+        if [ "${line#not }" != "$line" ]; then
+            fail "$label: $name"
+        elif [ "$reason" = "$line" ]; then
+            good=$((good + 1))
+        else
+            left_out=$((left_out + 1))
+            case $reason in
+            *gup_test*) ;;
+            *[Hh]uge*) [ "$huge_pages" = 0 ] || fail "$label: $name" ;;
+            *) fail "$label: $name" ;;
+            esac
+        fi
     done < "$report"
-    if [ $cases -lt 58 ]; then
-        fail "$label" "only $cases cases reported"
+    if [ $cases != "$all" ]; then
+        fail "$label" "$cases cases reported, not $all"
         tail -20 "$report" | sed 's/^/    /'
-    elif grep '^not ok' "$report" | grep -qv "${shown_otherwise##* }"; then
+    elif grep -q '^not ok' "$report"; then
         grep '^# ' "$report" | grep -v 'RUN\|  OK ' | head -40 | sed 's/^/    /'
     else
         ok "$label: $good of $cases cases pass, $left_out skipped"
     fi
 }
 
-for program in "${programs[@]}"; do
-    for traps in auto protect; do
-        run --set memory.traps=$traps -- timeout 200 "$program" > report 2>&1
-        count "${program##*/}, traps $traps" report
+# tests TRAPS PROGRAM CASES [ARGUMENT...]
+tests() {
+    run --set "memory.traps=$1" -- timeout 200 "./$2" "${@:4}" > report 2>&1
+    count "$2, traps $1" report "$3"
+}
+
+chmod -R a+rX .
+for traps in auto protect; do
+    [ ! -x hmm-tests-$version ] || tests $traps hmm-tests-$version 58
+done
+if [ -x hmm-tests-newer ]; then
+    tests auto hmm-tests-newer 78
+    # That test wants /proc/self/pagemap to say "swapped"; it does of guard markers only.
+    tests protect hmm-tests-newer 76 -T migrate_anon_huge_fault
+fi
+
+# ---- stress ----
+
+stress=$BUILD/tests/clients/hmm-stress
+if [ "${AS_USER:-0}" = 1 ]; then
+    cp "$stress" hmm-stress
+    stress=./hmm-stress
+fi
+for traps in auto protect; do
+    for pages in small huge; do
+        check "hmm_stress, traps $traps, $pages pages" run --set memory.traps=$traps -- \
+            "$stress" "${STANDIN_STRESS_SECONDS:-1}" $pages
     done
 done
-[ "$(cat /proc/sys/vm/nr_hugepages 2> /dev/null || echo 0)" = "$pool" ] || echo "$pool" > /proc/sys/vm/nr_hugepages
 finish
