@@ -25,6 +25,18 @@ bool hmm_pte_writable(const struct memory_vma *v, uint8_t state)
 	return (state & (MEMORY_EXCLUSIVE | MEMORY_OF_FILE)) == MEMORY_EXCLUSIVE;
 }
 
+bool hmm_writable(const struct memory_vma *v, uint64_t page, uint8_t state)
+{
+	bool writable = page_user(page) & HMM_USER_WRITE;
+
+	if (page_is_trapped(page))
+		return writable;
+	/* A coherent page can have become writable since it was marked, as any other. */
+	if (hmm_is_device_page(page) && writable)
+		return v->protection & PROT_WRITE;
+	return hmm_pte_writable(v, state);
+}
+
 /* A huge page comes back as one. */
 static void touched(uintptr_t address, uint64_t page)
 {

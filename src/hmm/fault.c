@@ -39,20 +39,11 @@ static uint8_t entry_of(const struct hmm_mirror *m, const struct memory_vma *v, 
 			uint8_t state)
 {
 	uint64_t page = hmm_page(at, state);
-	bool writable = (page_user(page) & HMM_USER_WRITE) && (v->protection & PROT_WRITE);
+	uint8_t entry = HMM_ENTRY_PRESENT | (hmm_writable(v, page, state) ? HMM_ENTRY_WRITE : 0);
 
-	if (page_is_trapped(page)) {
-		writable = page_user(page) & HMM_USER_WRITE;
-		if (!hmm_is_on(page, m->dev))
-			return 0;
-		return HMM_ENTRY_PRESENT | HMM_ENTRY_DEVICE | (writable ? HMM_ENTRY_WRITE : 0);
-	}
-	if (!hmm_is_device_page(page)) {
-		if (!(state & MEMORY_PRESENT))
-			return 0;
-		writable = hmm_pte_writable(v, state);
-	}
-	return HMM_ENTRY_PRESENT | (writable ? HMM_ENTRY_WRITE : 0);
+	if (page_is_trapped(page))
+		return hmm_is_on(page, m->dev) ? entry | HMM_ENTRY_DEVICE : 0;
+	return hmm_is_device_page(page) || (state & MEMORY_PRESENT) ? entry : 0;
 }
 
 /* A page of the device's own is never made writable by a fault: see enter(). */

@@ -62,6 +62,8 @@ static inline bool hmm_is_on(uint64_t page, const struct hmm_device *dev)
 
 /* Whether the CPU's page table entry of a page would let it be written to. */
 bool hmm_pte_writable(const struct memory_vma *v, uint8_t state);
+/* Whether the page may be written to where it is now; `page`: hmm_page() of it. */
+bool hmm_writable(const struct memory_vma *v, uint64_t page, uint8_t state);
 
 /* ---- device.c ---- */
 

@@ -18,11 +18,9 @@ static uint8_t access_of(bool writable)
 }
 
 /* A page that somebody owns. */
-static uint8_t look_at_owned(const struct hmm_mirror *m, const struct memory_vma *v, uint64_t page)
+static uint8_t look_at_owned(const struct hmm_mirror *m, uint64_t page, uint8_t seen)
 {
-	bool trapped = page_is_trapped(page), writable = page_user(page) & HMM_USER_WRITE;
-	uint8_t seen = access_of(writable && (trapped || (v->protection & PROT_WRITE)));
-	bool local = hmm_is_on(page, m->dev);
+	bool trapped = page_is_trapped(page), local = hmm_is_on(page, m->dev);
 
 	if (page & PAGE_UNIT)
 		seen |= HMM_DMIRROR_PROT_PMD;
@@ -39,13 +37,12 @@ static uint8_t look_at(const struct hmm_mirror *m, const struct memory_vma *v, u
 		       uint8_t state)
 {
 	uint64_t page = hmm_page(at, state);
-	uint8_t seen;
+	uint8_t seen = access_of(hmm_writable(v, page, state));
 
 	if (page)
-		return look_at_owned(m, v, page);
+		return look_at_owned(m, page, seen);
 	if (!(state & MEMORY_PRESENT))
 		return HMM_DMIRROR_PROT_NONE;
-	seen = access_of(hmm_pte_writable(v, state));
 	if (v->page_size >= (1u << 30))
 		return seen | HMM_DMIRROR_PROT_PUD;
 	if (v->kind == MEMORY_HUGETLB || (state & MEMORY_HUGE))
