@@ -247,7 +247,9 @@ static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, 
 		if (ret)
 			break;
 	}
-	if (f->protection == PROT_NONE)
+	/* Not even read: a marker is put there after the page is taken, and between the two steps
+	 * a reader would find an empty one. */
+	if (ret == 0 || f->protection == PROT_NONE)
 		protect(start, end, PROT_NONE);
 	if (ret == 0)
 		ret = trap(f, start, end);
