@@ -45,18 +45,12 @@ static uintptr_t entries_alike(struct hmm_mirror *m, uintptr_t at, uintptr_t end
 	*ret_entry = entry;
 	if (!entry || (write && !(entry & HMM_ENTRY_WRITE)))
 		return at;
-	do
-		at += MEMORY_PAGE;
-	while (at < end && radix_get(&m->table, at) == entry);
-	return at;
+	return radix_run(&m->table, at, end, entry, 0, ~(uint64_t)0);
 }
 
 static bool has_entries(struct hmm_mirror *m, uintptr_t start, uintptr_t end)
 {
-	for (; start < end; start += MEMORY_PAGE)
-		if (!radix_get(&m->table, start))
-			return false;
-	return true;
+	return radix_run(&m->table, start, end, 0, 0, 0) == end;
 }
 
 typedef int copy_out_fn(void *to, const void *from, size_t size);
@@ -74,15 +68,15 @@ static int copy_stored(uintptr_t at, uintptr_t end, char *to, copy_out_fn *copy)
 	int ret = 0;
 
 	while (at < end && ret == 0) {
-		const char *from = memory_content(pages_get(at));
+		uint64_t page = pages_get(at);
+		const char *from = memory_content(page);
 		size_t size = MEMORY_PAGE;
 
 		if (!from) {
 			ret = zero_out(to, copy);
 		} else {
-			while (at + size < end &&
-			       memory_content(pages_get(at + size)) == from + size)
-				size += MEMORY_PAGE;
+			size = pages_run(at, end, page, MEMORY_PAGE, PAGE_TRAPPED | PAGE_STORE) -
+			       at;
 			ret = copy(to, from, size);
 		}
 		at += size;
@@ -153,16 +147,16 @@ static bool straight(const struct hmm_dmirror_cmd *cmd)
 	       pages_next(cmd->ptr & ~(MEMORY_PAGE - 1), cmd->ptr + size, NULL) >= cmd->ptr + size;
 }
 
-/* What the device has of the whole range: -ENOENT if it hasn't all; -EAGAIN, use a buffer. */
-static int read_straight(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
+/*
+ * What the device has of the whole range: -ENOENT if it hasn't all; -EAGAIN, use a buffer.  With
+ * the lock.
+ */
+static int read_straight_locked(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
 	uintptr_t end = cmd->addr + cmd->npages * MEMORY_PAGE;
 	char *to = (char *)(uintptr_t)cmd->ptr;
-	uint64_t signals;
 	int ret = -ENOENT;
 
-	memory_lock(&signals);
-	memory_validate(cmd->addr, end);
 	if (!straight(cmd))
 		ret = -EAGAIN;
 	else if (has_entries(m, cmd->addr, end)) {
@@ -170,10 +164,26 @@ static int read_straight(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 		if (ret && forget_vanished(m, cmd->addr, end))
 			ret = -ENOENT;
 	}
-	memory_unlock(&signals);
 	if (ret == 0)
 		cmd->cpages = cmd->npages;
 	return ret;
+}
+
+static int read_straight(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
+{
+	uint64_t signals;
+	int ret;
+
+	memory_lock(&signals);
+	memory_validate(cmd->addr, cmd->addr + cmd->npages * MEMORY_PAGE);
+	ret = read_straight_locked(m, cmd);
+	memory_unlock(&signals);
+	return ret;
+}
+
+int hmm_read_taken(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
+{
+	return too_large(cmd->npages) ? -EAGAIN : read_straight_locked(m, cmd);
 }
 
 /* From `*at` on, as far as there are entries: 0 at the end, -ENOENT. */

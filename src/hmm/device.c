@@ -96,14 +96,13 @@ void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memo
 
 	memory_validate(start, end);
 	while ((start = pages_next(start, end, &page)) < end) {
-		uintptr_t to = start;
+		uintptr_t to;
 
-		for (; to < end && hmm_is_on(page, dev); page = pages_get(to))
-			to += MEMORY_PAGE;
-		if (to == start) {
+		if (!hmm_is_on(page, dev)) {
 			start += MEMORY_PAGE;
 			continue;
 		}
+		to = pages_run(start, end, page, 0, HMM_ON_MASK);
 		memory_notify(start, to, event, dev);
 		if (event == MEMORY_MIGRATE)
 			hmm_forget(dev, start, to);

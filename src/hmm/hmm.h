@@ -55,6 +55,9 @@ static inline bool hmm_is_device_page(uint64_t page)
 	return page_owner(page) == MEMORY_OWNER_HMM;
 }
 
+/* In what the pages of one device's memory are alike. */
+#define HMM_ON_MASK (PAGE_OWNER | (PAGE_USER & ~((uint64_t)HMM_USER_WRITE << PAGE_USER_SHIFT)))
+
 static inline bool hmm_is_on(uint64_t page, const struct hmm_device *dev)
 {
 	return hmm_is_device_page(page) && page_user(page) >> 1 == dev->index;
@@ -92,6 +95,11 @@ int hmm_read(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
 int hmm_write(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
 /* Gives the client what the device has of the whole range: -ENOENT if it hasn't all. */
 int hmm_read_back(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
+/*
+ * The same with the lock, since before the range was taken, so that what is known of it is true:
+ * or -EAGAIN, to be done without it.
+ */
+int hmm_read_taken(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
 
 /* migrate.c */
 int hmm_migrate_to_device(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);

@@ -118,8 +118,13 @@ static void limit(const struct hmm_mirror *m, size_t n)
 
 static void decide_all(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start, size_t n)
 {
+	bool owned = pages_next(start, start + n * MEMORY_PAGE, NULL) < start + n * MEMORY_PAGE;
+
 	for (size_t i = 0; i < n; i++)
-		user[i] = decide(m, v, start + i * MEMORY_PAGE, states[i]);
+		if (i && !owned && states[i] == states[i - 1])
+			user[i] = user[i - 1];
+		else
+			user[i] = decide(m, v, start + i * MEMORY_PAGE, states[i]);
 	if (start % MEMORY_UNIT == 0)
 		for (size_t i = 0; i + UNIT_PAGES <= n; i += UNIT_PAGES)
 			decide_unit(i);
@@ -160,6 +165,30 @@ static int mark(const struct memory_vma *v, uintptr_t start, uintptr_t end, cons
 	return ret;
 }
 
+/* The mirror's entries for what has been taken. */
+static int enter(struct hmm_mirror *m, uintptr_t start, size_t first, size_t last)
+{
+	const uint64_t mask = PAGE_OWNER;
+	uint64_t kind = HMM_ENTRY_PRESENT | (m->dev->coherent ? 0 : HMM_ENTRY_DEVICE);
+	size_t i, next;
+	int ret = 0;
+
+	for (i = first; i < last && ret == 0; i = next) {
+		uintptr_t at = start + i * MEMORY_PAGE;
+
+		for (next = i; next < last && !((user[next] ^ user[i]) & TAG); next++)
+			;
+		next = i + (pages_run(at, start + next * MEMORY_PAGE, MEMORY_OWNER_HMM, 0, mask) -
+			    at) / MEMORY_PAGE;
+		if (next == i)
+			next++; /* stayed */
+		else
+			ret = radix_fill(&m->table, at, start + next * MEMORY_PAGE,
+					 kind | (user[i] & TAG ? HMM_ENTRY_WRITE : 0), 0);
+	}
+	return ret;
+}
+
 static int take(struct hmm_mirror *m, const struct memory_vma *v, struct memory_freeze *f,
 		uintptr_t start, size_t first, size_t last)
 {
@@ -170,15 +199,7 @@ static int take(struct hmm_mirror *m, const struct memory_vma *v, struct memory_
 		ret = mark(v, from, to, user + first);
 	else
 		ret = memory_away(f, from, to, MEMORY_OWNER_HMM, states + first, user + first);
-	for (size_t i = first; i < last; i++) {
-		uintptr_t at = start + i * MEMORY_PAGE;
-		uint64_t entry = HMM_ENTRY_PRESENT | (user[i] & TAG ? HMM_ENTRY_WRITE : 0) |
-				 (m->dev->coherent ? 0 : HMM_ENTRY_DEVICE);
-
-		if (hmm_is_device_page(pages_get(at)) && radix_set(&m->table, at, entry))
-			ret = -ENOMEM;
-	}
-	return ret;
+	return enter(m, start, first, last) ? -ENOMEM : ret;
 }
 
 static int migrate_piece(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start,
@@ -215,25 +236,30 @@ static int migrate_piece(struct hmm_mirror *m, const struct memory_vma *v, uintp
 static int migrate_range(struct hmm_mirror *m, uintptr_t start, uintptr_t end)
 {
 	struct memory_vma v;
-	uint64_t signals;
 	uintptr_t to;
 	int ret = 0;
 
-	memory_lock(&signals);
 	for (; start < end && ret == 0; start = to) {
 		ret = piece_of(start, end, &v, &to);
 		if (ret == 0)
 			ret = migrate_piece(m, &v, start, to);
 	}
-	memory_unlock(&signals);
 	return ret;
 }
 
 int hmm_migrate_to_device(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
-	int ret = migrate_range(m, cmd->addr, cmd->addr + cmd->npages * MEMORY_PAGE);
+	uint64_t signals;
+	int ret, read = -EAGAIN;
 
-	return ret ? ret : hmm_read_back(m, cmd);
+	memory_lock(&signals);
+	ret = migrate_range(m, cmd->addr, cmd->addr + cmd->npages * MEMORY_PAGE);
+	if (ret == 0)
+		read = hmm_read_taken(m, cmd);
+	memory_unlock(&signals);
+	if (ret)
+		return ret;
+	return read == -EAGAIN ? hmm_read_back(m, cmd) : read;
 }
 
 /* ---- to the system ---- */

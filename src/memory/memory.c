@@ -62,7 +62,7 @@ static void vanished(uintptr_t at)
 	memory_forget(at);
 }
 
-#define LOOK 256u /* pages at once */
+#define LOOK 512u /* pages at once */
 
 /* Of pages that trap by markers: the kernel shows those as swapped. */
 static void validate_guarded(uintptr_t start, uintptr_t end)
@@ -91,23 +91,16 @@ static void validate_protected(uintptr_t start, uintptr_t end)
 
 void memory_validate(uintptr_t start, uintptr_t end)
 {
-	uint64_t page, first;
+	uint64_t first;
 
 	while ((start = pages_next(start, end, &first)) < end) {
-		uintptr_t to = start;
+		uintptr_t limit =
+			end - start > LOOK * MEMORY_PAGE ? start + LOOK * MEMORY_PAGE : end;
+		uintptr_t to = pages_run(start, limit, first, 0, PAGE_TRAPPED | PAGE_PROTECTED);
 
-		for (page = first; to < end && to - start < LOOK * MEMORY_PAGE;
-		     page = pages_get(to)) {
-			if (!page_is_trapped(page) ||
-			    page_is_protected(page) != page_is_protected(first))
-				break;
-			to += MEMORY_PAGE;
-		}
-		if (to == start)
-			to += MEMORY_PAGE; /* only marked */
-		else if (page_is_protected(first))
+		if (page_is_protected(first))
 			validate_protected(start, to);
-		else
+		else if (page_is_trapped(first))
 			validate_guarded(start, to);
 		start = to;
 	}

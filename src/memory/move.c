@@ -158,15 +158,27 @@ struct piece {
 	uint64_t flags;
 };
 
-static void enter(const struct piece *p, uintptr_t at, size_t i, uint64_t store)
-{
-	uint64_t page = p->owner | PAGE_TRAPPED | p->flags | store |
-			(uint64_t)p->protection << PAGE_PROT_SHIFT |
-			(uint64_t)(p->user[i] & 7) << PAGE_USER_SHIFT;
+/* What looks at user[] alone. */
+#define USER_BITS (7u | MEMORY_AWAY_UNIT)
 
-	if (p->user[i] & MEMORY_AWAY_UNIT)
-		page |= PAGE_UNIT;
-	pages_set(at, page);
+/* [start, end), which begins at index `i`; their stores are `step` apart. */
+static void enter(const struct piece *p, uintptr_t start, uintptr_t end, size_t i, uint64_t store,
+		  uint64_t step)
+{
+	while (start < end) {
+		unsigned user = p->user[i] & USER_BITS;
+		uint64_t page = p->owner | PAGE_TRAPPED | p->flags | store |
+				(uint64_t)p->protection << PAGE_PROT_SHIFT |
+				(uint64_t)(user & 7) << PAGE_USER_SHIFT |
+				(user & MEMORY_AWAY_UNIT ? PAGE_UNIT : 0);
+		uintptr_t to = start;
+
+		for (; to < end && (p->user[i] & USER_BITS) == user; i++)
+			to += MEMORY_PAGE;
+		pages_fill(start, to, page, step);
+		store += (to - start) / MEMORY_PAGE * step;
+		start = to;
+	}
 }
 
 /* Makes [start, end) empty and trap: 0, PAGE_PROTECTED or -errno. */
@@ -196,8 +208,7 @@ static int away_empty(struct memory_freeze *f, struct piece *p, uintptr_t start,
 	if (ret < 0)
 		return ret;
 	p->flags = (unsigned)ret;
-	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
-		enter(p, at, (at - start) / MEMORY_PAGE, 0);
+	enter(p, start, end, 0, 0, 0);
 	return 0;
 }
 
@@ -221,8 +232,7 @@ static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start
 	}
 	protect(store, store + size, PROT_READ | PROT_WRITE);
 	p->flags = PAGE_LINEAR | (unsigned)ret;
-	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
-		enter(p, at, (at - start) / MEMORY_PAGE, store + (at - start));
+	enter(p, start, end, 0, store, MEMORY_PAGE);
 	return 0;
 }
 
@@ -260,7 +270,7 @@ static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, 
 	}
 	p->flags = (unsigned)ret;
 	for (unsigned i = 0; i < n; i++)
-		enter(p, start + i * MEMORY_PAGE, i, slot[i]);
+		enter(p, start + i * MEMORY_PAGE, start + (i + 1) * MEMORY_PAGE, i, slot[i], 0);
 	return 0;
 }
 
@@ -304,14 +314,6 @@ int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigne
 
 /* ---- back ---- */
 
-static void forget(uintptr_t start, uintptr_t end)
-{
-	while ((start = pages_next(start, end, NULL)) < end) {
-		pages_set(start, 0);
-		start += MEMORY_PAGE;
-	}
-}
-
 /* A page that can't be written behind its protection: moved there, which costs a mapping. */
 static void install_page(uintptr_t at, uintptr_t slot, int protection)
 {
@@ -341,7 +343,7 @@ static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 	}
 	if (first & PAGE_LINEAR)
 		store_release((uintptr_t)page_store(first), end - start);
-	forget(start, end);
+	pages_clear(start, end);
 	protect(start, end, protection);
 }
 
@@ -360,7 +362,7 @@ static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
 		advise(at, at + MEMORY_UNIT, MADV_COLLAPSE);
 	if (protection != writable)
 		protect(start, end, protection);
-	forget(start, end);
+	pages_clear(start, end);
 }
 
 /* The largest part that can be moved at once, for several mappings can't: its size, or 0. */
@@ -389,7 +391,7 @@ static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
 		if (!size)
 			break;
 		store_moved_back(store, size);
-		forget(start, start + size);
+		pages_clear(start, start + size);
 		start += size;
 		store += size;
 	}
@@ -397,14 +399,13 @@ static void back_linear(uintptr_t start, uintptr_t end, uint64_t first)
 		back_copied(start, end, pages_get(start));
 }
 
-/* Whether a page comes back together with the one before it, which is `before`. */
+/* In what pages are alike that come back together. */
+#define ALIKE (PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_UNIT | PAGE_LINEAR)
+
+/* Whether a copied page comes back together with the one before it, which is `before`. */
 static bool same_run(uint64_t before, uint64_t page)
 {
-	const uint64_t alike = PAGE_TRAPPED | PAGE_PROTECTED | PAGE_PROT | PAGE_UNIT | PAGE_LINEAR;
-
-	if ((before ^ page) & alike || !page_store(before) != !page_store(page))
-		return false;
-	return !(page & PAGE_LINEAR) || page_store(page) == page_store(before) + MEMORY_PAGE;
+	return !((before ^ page) & ALIKE) && !page_store(before) == !page_store(page);
 }
 
 static uintptr_t run_of(uintptr_t start, uintptr_t end, uint64_t first)
@@ -412,6 +413,8 @@ static uintptr_t run_of(uintptr_t start, uintptr_t end, uint64_t first)
 	uint64_t before = first, page;
 	uintptr_t to = start + MEMORY_PAGE;
 
+	if (first & PAGE_LINEAR)
+		return pages_run(start, end, first, MEMORY_PAGE, ALIKE | PAGE_STORE);
 	for (; to < end; to += MEMORY_PAGE, before = page) {
 		page = pages_get(to);
 		if (!page || !same_run(before, page))
@@ -430,7 +433,7 @@ void memory_back(uintptr_t start, uintptr_t end)
 		uintptr_t to = run_of(start, end, page);
 
 		if (!page_is_trapped(page))
-			forget(start, to);
+			pages_clear(start, to);
 		else if (page & PAGE_LINEAR)
 			back_linear(start, to, page);
 		else if (page_store(page))
@@ -462,7 +465,7 @@ void memory_drop(uintptr_t start, uintptr_t end, bool accessible)
 		uintptr_t to = run_of(start, end, page);
 
 		drop_stores(start, to, page);
-		forget(start, to);
+		pages_clear(start, to);
 		if (accessible && page_is_protected(page))
 			protect(start, to, page_protection(page));
 		else if (accessible && page_is_trapped(page))

@@ -34,6 +34,30 @@ void pages_set(uintptr_t address, uint64_t page)
 	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
 }
 
+void pages_fill(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step)
+{
+	if (page_is_protected(page))
+		n_protected += (end - start) / MEMORY_PAGE;
+	radix_fill(&pages, start, end, page, step);
+	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
+}
+
+void pages_clear(uintptr_t start, uintptr_t end)
+{
+	uintptr_t at = start;
+	uint64_t page;
+
+	for (; n_protected && (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
+		n_protected -= page_is_protected(page);
+	radix_clear(&pages, start, end);
+	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
+}
+
+uintptr_t pages_run(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step, uint64_t mask)
+{
+	return radix_run(&pages, start, end, page, step, mask);
+}
+
 static void split_unit(uintptr_t unit)
 {
 	for (uintptr_t at = unit; at < unit + MEMORY_UNIT; at += MEMORY_PAGE) {

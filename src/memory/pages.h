@@ -85,6 +85,18 @@ uintptr_t pages_next(uintptr_t from, uintptr_t end, uint64_t *ret_page);
 int pages_reserve(uintptr_t start, uintptr_t end);
 void pages_set(uintptr_t address, uint64_t page);
 /*
+ * The same for [start, end), of which no page is owned: `page`, page + step, ... which differ
+ * in their stores alone.
+ */
+void pages_fill(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step);
+/* Sets [start, end) to 0. */
+void pages_clear(uintptr_t start, uintptr_t end);
+/*
+ * The end of the run from `start` on whose pages are `page`, page + step, ... as far as the bits
+ * of `mask` go.
+ */
+uintptr_t pages_run(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step, uint64_t mask);
+/*
  * The rest of a unit of which [start, end) has been taken away or changed is no unit any
  * more: the kernel has split the huge page.
  */

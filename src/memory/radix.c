@@ -112,11 +112,66 @@ uintptr_t radix_next(const struct radix *r, uintptr_t from, uintptr_t end, uint6
 	return end;
 }
 
+/* What of [start, end) is in the leaf of `start`: pages. */
+static size_t span(uintptr_t start, uintptr_t end)
+{
+	uintptr_t to = (start | (LEAF_SPAN - 1)) + 1;
+
+	return ((to < end ? to : end) - start) / MEMORY_PAGE;
+}
+
+int radix_fill(struct radix *r, uintptr_t start, uintptr_t end, uint64_t value, uint64_t step)
+{
+	while (start < end) {
+		uint64_t *leaf = leaf_make(r, start), *slot;
+		size_t n = span(start, end), fresh = 0;
+
+		if (!leaf)
+			return -ENOMEM;
+		slot = &leaf[start / MEMORY_PAGE % FAN];
+		for (size_t i = 0; i < n; i++, value += step) {
+			fresh += !slot[i];
+			slot[i] = value;
+		}
+		r->count += fresh;
+		start += n * MEMORY_PAGE;
+	}
+	return 0;
+}
+
+uintptr_t radix_run(const struct radix *r, uintptr_t start, uintptr_t end, uint64_t value,
+		    uint64_t step, uint64_t mask)
+{
+	while (start < end) {
+		const uint64_t *leaf = leaf_of(r, start), *slot;
+		size_t n = span(start, end), i = 0;
+
+		if (!leaf)
+			return start;
+		slot = &leaf[start / MEMORY_PAGE % FAN];
+		while (i < n && slot[i] && !((slot[i] ^ value) & mask)) {
+			i++;
+			value += step;
+		}
+		start += i * MEMORY_PAGE;
+		if (i < n)
+			return start;
+	}
+	return start;
+}
+
 void radix_clear(struct radix *r, uintptr_t start, uintptr_t end)
 {
 	while ((start = radix_next(r, start, end, NULL)) < end) {
-		radix_set(r, start, 0);
-		start += MEMORY_PAGE;
+		uint64_t *slot = &leaf_of(r, start)[start / MEMORY_PAGE % FAN];
+		size_t n = span(start, end), was = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			was += slot[i] != 0;
+			slot[i] = 0;
+		}
+		r->count -= was;
+		start += n * MEMORY_PAGE;
 	}
 }
 

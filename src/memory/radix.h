@@ -33,6 +33,17 @@ int radix_reserve(struct radix *r, uintptr_t start, uintptr_t end);
  * which may be NULL.
  */
 uintptr_t radix_next(const struct radix *r, uintptr_t from, uintptr_t end, uint64_t *ret_value);
+/*
+ * Sets the pages of [start, end) to `value`, value + step, value + 2 * step ..., none of them 0.
+ * 0 or -ENOMEM, some set.
+ */
+int radix_fill(struct radix *r, uintptr_t start, uintptr_t end, uint64_t value, uint64_t step);
+/*
+ * The end of the run from `start` on whose numbers are those that radix_fill() would set, as far
+ * as the bits of `mask` go; it ends before a page that has none.
+ */
+uintptr_t radix_run(const struct radix *r, uintptr_t start, uintptr_t end, uint64_t value,
+		    uint64_t step, uint64_t mask);
 /* Sets [start, end) to 0. */
 void radix_clear(struct radix *r, uintptr_t start, uintptr_t end);
 void radix_finish(struct radix *r);

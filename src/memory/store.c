@@ -105,8 +105,10 @@ static bool clear_place(uintptr_t place, size_t size)
 
 static void set_state(uintptr_t start, size_t size, unsigned state)
 {
-	for (uintptr_t at = start; at < start + size; at += MEMORY_PAGE)
-		radix_set(&places, at, state);
+	if (state)
+		radix_fill(&places, start, start + size, state, 0);
+	else
+		radix_clear(&places, start, start + size);
 }
 
 void store_moved_back(uintptr_t store, size_t size)

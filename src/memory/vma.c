@@ -250,45 +250,68 @@ static uint8_t state_of(uint64_t entry)
 	return state;
 }
 
-/* What the entries don't say: zero pages and huge ones. */
-static void scan(uintptr_t start, uintptr_t end, uint8_t *states)
+/* The regions of [arg->start, arg->end) that are of `category`, as many as there is room for. */
+static long scan(struct pm_scan_arg *arg, uint64_t category)
+{
+	arg->size = sizeof(*arg);
+	arg->category_anyof_mask = category;
+	arg->return_mask = category;
+	return host_syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN, arg);
+}
+
+/* Zero pages, which the entries don't tell from others that are shared. */
+static void find_zeroes(uintptr_t start, uintptr_t end, uint8_t *states)
 {
 	static struct page_region regions[64];
 	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
 		.start = start,
 		.end = end,
 		.vec = (uintptr_t)regions,
 		.vec_len = sizeof(regions) / sizeof(regions[0]),
-		.category_anyof_mask = PAGE_IS_PFNZERO | PAGE_IS_HUGE,
-		.return_mask = PAGE_IS_PFNZERO | PAGE_IS_HUGE,
 	};
-	long n;
 
 	while (arg.start < end) {
-		n = host_syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN, &arg);
-		if (n < 0)
-			return;
+		long n = scan(&arg, PAGE_IS_PFNZERO);
+
 		for (long i = 0; i < n; i++)
 			for (uintptr_t at = regions[i].start; at < regions[i].end;
-			     at += MEMORY_PAGE) {
-				uint8_t *state = &states[(at - start) / MEMORY_PAGE];
-
-				if (regions[i].categories & PAGE_IS_PFNZERO)
-					*state |= MEMORY_ZERO;
-				if (regions[i].categories & PAGE_IS_HUGE)
-					*state |= MEMORY_HUGE;
-			}
-		if (arg.walk_end <= arg.start)
+			     at += MEMORY_PAGE)
+				states[(at - start) / MEMORY_PAGE] |= MEMORY_ZERO;
+		if (n < 0 || arg.walk_end <= arg.start)
 			return;
 		arg.start = arg.walk_end;
 	}
 }
 
+/* Pages that an entry of 2 MiB maps: if it maps one of them, it maps all. */
+static void find_huge(uintptr_t start, uintptr_t end, uint8_t *states)
+{
+	for (uintptr_t at = start, to; at < end; at = to) {
+		uint8_t *state = &states[(at - start) / MEMORY_PAGE];
+		struct page_region region;
+		struct pm_scan_arg arg = {
+			.start = at,
+			.end = at + MEMORY_PAGE,
+			.vec = (uintptr_t)&region,
+			.vec_len = 1,
+		};
+
+		to = (at | (MEMORY_UNIT - 1)) + 1;
+		to = to < end ? to : end;
+		if (!(*state & MEMORY_PRESENT))
+			continue;
+		if (scan(&arg, PAGE_IS_HUGE) > 0)
+			for (size_t i = 0; i < (to - at) / MEMORY_PAGE; i++)
+				state[i] |= MEMORY_HUGE;
+	}
+}
+
 int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states)
 {
+	const uint8_t alone = MEMORY_PRESENT | MEMORY_EXCLUSIVE;
 	static uint64_t entries[1024];
-	uint8_t *state = ret_states, any = 0;
+	uint8_t *state = ret_states;
+	bool present = false, shared = false;
 
 	for (uintptr_t at = start; at < end;) {
 		size_t n = (end - at) / MEMORY_PAGE;
@@ -301,12 +324,17 @@ int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states)
 		if (got < (ssize_t)sizeof(entries[0]))
 			return got < 0 ? (int)got : -EFAULT;
 		n = (size_t)got / sizeof(entries[0]);
-		for (size_t i = 0; i < n; i++)
-			any |= *state++ = state_of(entries[i]);
+		for (size_t i = 0; i < n; i++, state++) {
+			*state = state_of(entries[i]);
+			present |= *state & MEMORY_PRESENT;
+			shared |= (*state & alone) == MEMORY_PRESENT;
+		}
 		at += n * MEMORY_PAGE;
 	}
-	if (any & MEMORY_PRESENT)
-		scan(start, end, ret_states);
+	if (shared)
+		find_zeroes(start, end, ret_states);
+	if (present)
+		find_huge(start, end, ret_states);
 	return 0;
 }
 
