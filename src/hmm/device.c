@@ -45,6 +45,7 @@ static void touched(uintptr_t address, uint64_t page)
 	if (page & PAGE_UNIT) {
 		start &= ~(MEMORY_UNIT - 1);
 		end = start + MEMORY_UNIT;
+		memory_validate(start, end);
 	}
 	hmm_evict(&hmm_devices[page_user(page) >> 1], start, end, MEMORY_MIGRATE);
 }
@@ -94,7 +95,6 @@ void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memo
 {
 	uint64_t page;
 
-	memory_validate(start, end);
 	while ((start = pages_next(start, end, &page)) < end) {
 		uintptr_t to;
 

@@ -71,6 +71,7 @@ static void hmm_release(struct file *f)
 
 	memory_lock(&signals);
 	memory_notifier_remove(&m->notifier);
+	memory_validate(0, MEMORY_LIMIT);
 	hmm_evict(m->dev, 0, MEMORY_LIMIT, MEMORY_CLEAR);
 	memory_unlock(&signals);
 	radix_finish(&m->table);
@@ -116,6 +117,7 @@ static int release_memory(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 	uint64_t signals;
 
 	memory_lock(&signals);
+	memory_validate(0, MEMORY_LIMIT);
 	hmm_evict(m->dev, 0, MEMORY_LIMIT, MEMORY_CLEAR);
 	memory_unlock(&signals);
 	return 0;

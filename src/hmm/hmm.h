@@ -74,7 +74,10 @@ extern struct hmm_device hmm_devices[HMM_DEVICES];
 
 /* Registers with the memory engine, and starts it.  Without the lock.  0 or -errno. */
 int hmm_start_memory(void);
-/* Gives back what of [start, end) is on the device; tells mirrors as for `event`. */
+/*
+ * Gives back what of [start, end), which has been validated, is on the device; tells mirrors as
+ * for `event`.
+ */
 void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memory_event event);
 /*
  * What the engine knows of a page at `at` whose state is `state`: a coherent page that was

@@ -88,6 +88,14 @@ static void do_access(void *arg)
 		give_up(&a->hit, a->uc);
 }
 
+/* SIGBUS: a page that is missing in the middle of a move. */
+static bool may_be_memory(int signal, int code)
+{
+	if (signal == SIGBUS)
+		return code == BUS_ADRERR;
+	return signal == SIGSEGV && (code == SEGV_MAPERR || code == SEGV_ACCERR);
+}
+
 bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	uintptr_t address = (uintptr_t)info->si_addr;
@@ -96,8 +104,9 @@ bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
 		return false;
-	if (signal == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR) &&
-	    memory_fault(address, context_is_store(uc), context_is_fetch(uc)) == MEMORY_RETRY)
+	if (may_be_memory(signal, info->si_code) &&
+	    memory_fault(address, context_is_store(uc), context_is_fetch(uc), signal == SIGBUS) ==
+		    MEMORY_RETRY)
 		return true;
 	if (in_guarded_copy(uc))
 		return true;

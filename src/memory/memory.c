@@ -3,8 +3,8 @@
  * The engine as a whole: who is told what, and what a fault is.
  *
  * A fault on a page that isn't away may have met a move in its middle, when the page was
- * PROT_NONE or empty for a moment.  By the time the handler has the lock that is over, so the
- * kernel is asked whether the access would do now; if so it is made again.
+ * PROT_NONE or empty for a moment, or missing and held.  By the time the handler has the lock that
+ * is over, so the kernel is asked whether the access would do now; if so it is made again.
  */
 #include "memory/memory.h"
 
@@ -121,14 +121,14 @@ static bool permits(int protection, bool write, bool fetch)
 }
 
 /* Whether the access that faulted would not fault now. */
-static bool would_do(uintptr_t address, bool write, bool fetch)
+static bool would_do(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	uintptr_t start = address & ~(MEMORY_PAGE - 1);
 	struct memory_vma v;
 	uint8_t state;
 
 	if (!memory_vma_find(address, &v) || v.start > address ||
-	    !permits(v.protection, write, fetch))
+	    !permits(v.protection, write, fetch) || (missing && v.kind != MEMORY_ANON))
 		return false;
 	if (memory_states(start, start + MEMORY_PAGE, &state) < 0 || (state & MEMORY_SWAPPED))
 		return false;
@@ -149,7 +149,7 @@ static void settle_child(void)
 	memory_vma_start();
 }
 
-static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch)
+static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	uintptr_t start = address & ~(MEMORY_PAGE - 1);
 	uint64_t page;
@@ -157,7 +157,7 @@ static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch)
 	memory_validate(start, start + MEMORY_PAGE);
 	page = pages_get(start);
 	if (!page_is_trapped(page))
-		return would_do(address, write, fetch) ? MEMORY_RETRY : MEMORY_NOT_OURS;
+		return would_do(address, write, fetch, missing) ? MEMORY_RETRY : MEMORY_NOT_OURS;
 	if (!permits(page_protection(page), write, fetch))
 		return MEMORY_NOT_OURS;
 	owners[page_owner(page)](start, page);
@@ -165,7 +165,7 @@ static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch)
 	return MEMORY_RETRY;
 }
 
-enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
+enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	enum memory_verdict verdict;
 	uint64_t signals;
@@ -176,7 +176,7 @@ enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch)
 		return MEMORY_NOT_OURS;
 	memory_lock_for_fault(&signals);
 	settle_child();
-	verdict = resolve(address, write, fetch);
+	verdict = resolve(address, write, fetch, missing);
 	memory_unlock(&signals);
 	return verdict;
 }

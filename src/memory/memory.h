@@ -38,8 +38,8 @@ enum memory_verdict {
 	MEMORY_RETRY,    /* the access will do now */
 };
 
-/* What a SIGSEGV is: for its handler. */
-enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch);
+/* What a SIGSEGV, or a SIGBUS (`missing`), is: for the handler. */
+enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing);
 
 /*
  * Makes [address, address + size) accessible to system calls, as far as the client may access

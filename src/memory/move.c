@@ -4,8 +4,8 @@
  *
  * - nothing is there yet, or zeroes: it is only made to trap;
  * - a large piece of private anonymous memory: its page tables are moved to the store by
- *   mremap(MREMAP_DONTUNMAP).  It is PROT_NONE meanwhile, since between that and the markers
- *   another thread would see empty pages;
+ *   mremap(MREMAP_DONTUNMAP).  Between that and the markers another thread would see empty pages,
+ *   so missing pages are held (memory/hold.h) meanwhile, or the piece is PROT_NONE;
  * - the rest is copied to slots.  It is PROT_READ meanwhile: who reads may go on.
  *
  * And they come back: a moved piece replaces what traps in one step, and the kernel joins the
@@ -25,6 +25,7 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "core/user.h"
+#include "memory/hold.h"
 #include "memory/store.h"
 #include "uapi/mm.h"
 
@@ -116,6 +117,14 @@ int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr
 	f->start = start;
 	f->end = end;
 	f->protection = vma->protection;
+	f->linear = linear;
+	/*
+	 * Moved as they are: pages that are there may be written to meanwhile.  The protection
+	 * of huge pages is quickly changed, and the kernel moves what is held page by page.
+	 */
+	f->held = linear && guards && !memory_is_huge(start) && hold_missing(start, end);
+	if (f->held)
+		return 0;
 	if (linear)
 		f->protection = PROT_NONE;
 	else if (vma->protection & PROT_WRITE)
@@ -129,6 +138,8 @@ int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr
 
 void memory_thaw(struct memory_freeze *f)
 {
+	if (f->held)
+		hold_release(f->start, f->end);
 	if (f->protection != f->vma.protection)
 		protect_rest(f->start, f->end, f->vma.protection);
 	atomic_fetch_add(&memory_moves, 1);
@@ -230,7 +241,8 @@ static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start
 		store_moved_back(store, size);
 		return ret;
 	}
-	protect(store, store + size, PROT_READ | PROT_WRITE);
+	if (f->protection != (PROT_READ | PROT_WRITE))
+		protect(store, store + size, PROT_READ | PROT_WRITE);
 	p->flags = PAGE_LINEAR | (unsigned)ret;
 	enter(p, start, end, 0, store, MEMORY_PAGE);
 	return 0;
@@ -244,7 +256,7 @@ static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, 
 	unsigned n = 0;
 	int ret = 0;
 
-	if (f->protection == PROT_NONE)
+	if (f->linear)
 		ret = protect(start, end, PROT_READ);
 	for (uintptr_t at = start; at < end && ret == 0; at += MEMORY_PAGE, n++) {
 		slot[n] = store_slot();
@@ -257,12 +269,16 @@ static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, 
 		if (ret)
 			break;
 	}
-	/* Not even read: a marker is put there after the page is taken, and between the two steps
-	 * a reader would find an empty one. */
-	if (ret == 0 || f->protection == PROT_NONE)
-		protect(start, end, PROT_NONE);
+	/*
+	 * Not to be read any more: the kernel takes a page and then installs a marker, and who
+	 * reads between the two steps finds an empty page.
+	 */
+	if (ret == 0 && !f->held)
+		ret = protect(start, end, PROT_NONE);
 	if (ret == 0)
 		ret = trap(f, start, end);
+	if (ret <= 0 && f->protection == f->vma.protection)
+		protect(start, end, f->protection);
 	if (ret < 0) {
 		while (n)
 			store_slot_free(slot[--n]);
@@ -274,9 +290,10 @@ static int away_copy(struct memory_freeze *f, struct piece *p, uintptr_t start, 
 	return 0;
 }
 
-static bool has_content(uint8_t state)
+/* Of what is held, a page that was the zero page may have been written to. */
+static bool has_content(const struct memory_freeze *f, uint8_t state)
 {
-	return (state & (MEMORY_PRESENT | MEMORY_ZERO)) == MEMORY_PRESENT;
+	return (state & MEMORY_PRESENT) && (f->held || !(state & MEMORY_ZERO));
 }
 
 int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigned owner,
@@ -286,17 +303,16 @@ int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigne
 
 	while (start < end && ret == 0) {
 		struct piece p = {.owner = owner, .user = user, .protection = f->vma.protection};
-		bool content = has_content(states[0]);
+		bool content = has_content(f, states[0]);
 		uintptr_t to = start;
 		size_t n = 0;
 
-		for (; to < end && has_content(states[n]) == content; n++)
+		for (; to < end && has_content(f, states[n]) == content; n++)
 			to += MEMORY_PAGE;
 		ret = -ENOMEM;
 		if (!content)
 			ret = away_empty(f, &p, start, to);
-		else if (f->protection == PROT_NONE && f->vma.kind == MEMORY_ANON &&
-			 to - start >= LINEAR_MIN)
+		else if (f->linear && to - start >= LINEAR_MIN)
 			ret = away_linear(f, &p, start, to);
 		if (ret && content) {
 			if (n > COPY_MAX) {

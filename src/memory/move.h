@@ -21,12 +21,14 @@
 
 /*
  * A part of one mapping in which nobody changes anything while it is decided what to take.
- * Between freeze and thaw the states of its pages are stable.
+ * Between freeze and thaw pages neither come nor go.
  */
 struct memory_freeze {
 	struct memory_vma vma;
 	uintptr_t start, end;
 	int protection; /* what the range has now */
+	bool linear;    /* pieces of it can be moved instead of copied */
+	bool held;      /* and what is missing stays so; what is there may be written to */
 };
 
 /* Counts what puts pages out of reach for a moment: its beginnings and ends. */

@@ -14,6 +14,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/hold.h"
 #include "memory/pages.h"
 #include "uapi/mm.h"
 
@@ -283,24 +284,30 @@ static void find_zeroes(uintptr_t start, uintptr_t end, uint8_t *states)
 	}
 }
 
+bool memory_is_huge(uintptr_t address)
+{
+	struct page_region region;
+	struct pm_scan_arg arg = {
+		.start = address,
+		.end = address + MEMORY_PAGE,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+	};
+
+	return scan(&arg, PAGE_IS_HUGE) > 0;
+}
+
 /* Pages that an entry of 2 MiB maps: if it maps one of them, it maps all. */
 static void find_huge(uintptr_t start, uintptr_t end, uint8_t *states)
 {
 	for (uintptr_t at = start, to; at < end; at = to) {
 		uint8_t *state = &states[(at - start) / MEMORY_PAGE];
-		struct page_region region;
-		struct pm_scan_arg arg = {
-			.start = at,
-			.end = at + MEMORY_PAGE,
-			.vec = (uintptr_t)&region,
-			.vec_len = 1,
-		};
 
 		to = (at | (MEMORY_UNIT - 1)) + 1;
 		to = to < end ? to : end;
 		if (!(*state & MEMORY_PRESENT))
 			continue;
-		if (scan(&arg, PAGE_IS_HUGE) > 0)
+		if (memory_is_huge(at))
 			for (size_t i = 0; i < (to - at) / MEMORY_PAGE; i++)
 				state[i] |= MEMORY_HUGE;
 	}
@@ -379,6 +386,7 @@ int memory_vma_start(void)
 
 void memory_vma_forked(void)
 {
+	hold_forked();
 	hostfd_close(maps);
 	hostfd_close(pagemap);
 	hostfd_close(mem);

@@ -49,6 +49,9 @@ int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);
 /* A byte of the above for each page of [start, end).  0 or -errno. */
 int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states);
 
+/* Whether an entry of 2 MiB maps the page. */
+bool memory_is_huge(uintptr_t address);
+
 /* Opens what the kernel is asked through: at first, and again in the child of a fork. */
 int memory_vma_start(void);
 void memory_vma_forked(void);

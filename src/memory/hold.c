@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A userfaultfd that nobody reads.  It is opened when it is first needed, and any process may
+ * have one that is for faults of user mode alone; system calls on the range meanwhile fail
+ * with EFAULT, as with a protection.
+ */
+#include "memory/hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioctl.h>
+#include <linux/userfaultfd.h>
+
+#include "core/hostfd.h"
+#include "core/syscall.h"
+
+static int fd = -EBADF; /* -EBADF: not opened yet; else negative: there is none */
+
+static void open_it(void)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS};
+
+	fd = (int)host_syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	if (fd < 0) {
+		fd = -ENOSYS;
+		return;
+	}
+	fd = hostfd_adopt(fd);
+	if (fd >= 0 && host_syscall(SYS_ioctl, fd, UFFDIO_API, &api) == 0)
+		return;
+	hostfd_close(fd);
+	fd = -ENOSYS;
+}
+
+bool hold_missing(uintptr_t start, uintptr_t end)
+{
+	struct uffdio_register r = {
+		.range = {.start = start, .len = end - start},
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (fd == -EBADF)
+		open_it();
+	return fd >= 0 && host_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &r) == 0;
+}
+
+void hold_release(uintptr_t start, uintptr_t end)
+{
+	struct uffdio_range range = {.start = start, .len = end - start};
+
+	if (host_syscall(SYS_ioctl, fd, UFFDIO_UNREGISTER, &range) == 0)
+		return;
+	/* What can't be released one by one goes with the descriptor. */
+	hold_forked();
+}
+
+void hold_forked(void)
+{
+	hostfd_close(fd);
+	fd = -EBADF;
+}

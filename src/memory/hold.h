@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/hold.h - keeping pages that are missing from appearing, without a look at those that are
+ * there.
+ *
+ * The kernel's userfaultfd in the mode that raises SIGBUS: it takes a flag of the mapping, where a
+ * protection takes a change of each page.  Under the engine's lock.
+ */
+#ifndef STANDIN_MEMORY_HOLD_H
+#define STANDIN_MEMORY_HOLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * From now on a missing page of [start, end), which is private anonymous memory, stays missing:
+ * an access raises SIGBUS.  false: it can't be had, for the range or at all.
+ */
+bool hold_missing(uintptr_t start, uintptr_t end);
+void hold_release(uintptr_t start, uintptr_t end);
+/* In the child of a fork. */
+void hold_forked(void);
+
+#endif
