@@ -13,6 +13,8 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/radix.h"
+#include "uapi/mm.h"
 
 static int fd = -EBADF; /* -EBADF: not opened yet; else negative: there is none */
 
@@ -42,6 +44,13 @@ bool hold_missing(uintptr_t start, uintptr_t end)
 	if (fd == -EBADF)
 		open_it();
 	return fd >= 0 && host_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &r) == 0;
+}
+
+bool hold_move(uintptr_t from, uintptr_t to)
+{
+	struct uffdio_move move = {.dst = to, .src = from, .len = MEMORY_PAGE};
+
+	return host_syscall(SYS_ioctl, fd, UFFDIO_MOVE, &move) == 0;
 }
 
 void hold_release(uintptr_t start, uintptr_t end)

@@ -17,6 +17,8 @@
  * an access raises SIGBUS.  false: it can't be had, for the range or at all.
  */
 bool hold_missing(uintptr_t start, uintptr_t end);
+/* Moves a page that is this process's alone to a missing one that is held; false: it can't be. */
+bool hold_move(uintptr_t from, uintptr_t to);
 void hold_release(uintptr_t start, uintptr_t end);
 /* In the child of a fork. */
 void hold_forked(void);

@@ -44,11 +44,10 @@ void memory_lock(uint64_t *ret_signals)
 		host_syscall(SYS_futex, &calls, FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
-void memory_lock_for_fault(uint64_t *ret_signals)
+void memory_lock_for_fault(void)
 {
 	uint32_t waiting = atomic_load(&calls);
 
-	mmio_block_signals(ret_signals);
 	if (mine++)
 		return;
 	if (waiting)
@@ -57,10 +56,15 @@ void memory_lock_for_fault(uint64_t *ret_signals)
 		wait_lock();
 }
 
-void memory_unlock(const uint64_t *signals)
+void memory_unlock_for_fault(void)
 {
 	if (--mine == 0 && atomic_exchange_explicit(&word, 0, memory_order_release) == 2)
 		host_syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
+}
+
+void memory_unlock(const uint64_t *signals)
+{
+	memory_unlock_for_fault();
 	mmio_restore_signals(signals);
 }
 

@@ -15,9 +15,13 @@
 
 /* The mask to give back to memory_unlock() goes to *ret_signals. */
 void memory_lock(uint64_t *ret_signals);
-/* The same, of less importance than calls that wait for it. */
-void memory_lock_for_fault(uint64_t *ret_signals);
 void memory_unlock(const uint64_t *signals);
+/*
+ * The same in the handler of a fault, whose mask blocks the signals; of less importance than
+ * calls that wait for it.
+ */
+void memory_lock_for_fault(void);
+void memory_unlock_for_fault(void);
 /* In the child of a fork that was made with the lock: nobody else waits for it. */
 void memory_lock_forked(void);
 /* Whether this thread holds it. */

@@ -168,16 +168,15 @@ static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bo
 enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	enum memory_verdict verdict;
-	uint64_t signals;
 
 	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's.
 	 */
 	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
 		return MEMORY_NOT_OURS;
-	memory_lock_for_fault(&signals);
+	memory_lock_for_fault();
 	settle_child();
 	verdict = resolve(address, write, fetch, missing);
-	memory_unlock(&signals);
+	memory_unlock_for_fault();
 	return verdict;
 }
 

@@ -8,9 +8,9 @@
  *   so missing pages are held (memory/hold.h) meanwhile, or the piece is PROT_NONE;
  * - the rest is copied to slots.  It is PROT_READ meanwhile: who reads may go on.
  *
- * And they come back: a moved piece replaces what traps in one step, and the kernel joins the
- * mappings again.  Copies are written through /proc/self/mem, which is not stopped by
- * PROT_NONE, so the page appears when it is complete.
+ * And they come back: a large piece replaces what traps in one step, and the kernel joins the
+ * mappings again.  Single pages are moved by the userfaultfd, or written through /proc/self/mem,
+ * which is not stopped by PROT_NONE, so the page appears when it is complete.
  *
  * Traps are guard markers, which don't divide mappings and which pagemap shows as swapped, as it
  * does device memory in the kernel; or PROT_NONE where markers can't be (kernels before 6.13,
@@ -339,10 +339,43 @@ static void install_page(uintptr_t at, uintptr_t slot, int protection)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
+/*
+ * Moves pages from their stores while their places are held, which needs a kernel of 6.8 and
+ * pages that are nobody else's: the address reached.  What has not been moved is PROT_NONE.
+ */
+static uintptr_t back_moved(uintptr_t start, uintptr_t end, uint64_t first)
+{
+	uintptr_t at = start;
+
+	if (page_is_protected(first) || page_protection(first) != (PROT_READ | PROT_WRITE) ||
+	    !hold_missing(start, end))
+		return start;
+	advise(start, end, MADV_GUARD_REMOVE);
+	for (; at < end; at += MEMORY_PAGE) {
+		uintptr_t store = (uintptr_t)page_store(pages_get(at));
+
+		if (!hold_move(store, at))
+			break;
+		if (first & PAGE_LINEAR)
+			store_emptied(store, MEMORY_PAGE);
+		else
+			store_slot_free(store);
+	}
+	if (at < end)
+		protect(at, end, PROT_NONE);
+	hold_release(start, end);
+	pages_clear(start, at);
+	return at;
+}
+
 static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 {
 	int protection = page_protection(first);
 
+	start = back_moved(start, end, first);
+	if (start == end)
+		return;
+	first = pages_get(start);
 	if (!page_is_protected(first)) {
 		protect(start, end, PROT_NONE);
 		advise(start, end, MADV_GUARD_REMOVE);

@@ -116,6 +116,11 @@ void store_moved_back(uintptr_t store, size_t size)
 	set_state(store, size, 0);
 }
 
+void store_emptied(uintptr_t store, size_t size)
+{
+	set_state(store, size, EMPTY);
+}
+
 void store_release(uintptr_t store, size_t size)
 {
 	if (size >= SMALL) {
@@ -124,7 +129,7 @@ void store_release(uintptr_t store, size_t size)
 		return;
 	}
 	host_syscall(SYS_madvise, store, size, MADV_DONTNEED);
-	set_state(store, size, EMPTY);
+	store_emptied(store, size);
 }
 
 uintptr_t store_reserve(uintptr_t address, size_t size)

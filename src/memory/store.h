@@ -23,6 +23,8 @@ void store_slot_free(uintptr_t slot);
 uintptr_t store_reserve(uintptr_t address, size_t size);
 /* The piece, or a part of it, has been moved back: nothing is mapped there. */
 void store_moved_back(uintptr_t store, size_t size);
+/* A small part has been moved out of it: it is mapped, and empty. */
+void store_emptied(uintptr_t store, size_t size);
 /* Its content is not needed any more. */
 void store_release(uintptr_t store, size_t size);
 
