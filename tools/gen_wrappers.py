@@ -26,6 +26,7 @@ class Row:
         self.result = None
         self.frozen = None
         self.memory = None
+        self.after = None
         text, *attributes = text.split(';')
         for attribute in attributes:
             key, _, value = attribute.strip().partition('=')
@@ -33,10 +34,12 @@ class Row:
                 self.numbers = value.split(',')
             elif key == 'memory':
                 self.memory = value
+            elif key == 'after':
+                self.after = value
             elif key == 'frozen' and value in ('old', 'new'):
                 self.frozen = value
             else:
-                sys.exit(f'{where}: nr=, memory=, frozen=old or frozen=new expected, not {attribute}')
+                sys.exit(f'{where}: nr=, memory=, after=, frozen=old or frozen=new expected, not {attribute}')
         # The prototype ends at the parenthesis that closes its first one.
         end = text.index(')') + 1
         rest = text[end:].strip()
@@ -146,6 +149,8 @@ def function(row):
         if not slash:
             pointer, _, size = row.memory.rstrip(']').partition('[')
         go_on = f'WITH_MEMORY({go_on}, resident_{kind}slow, {pointer}, (size_t)({size}))'
+    if row.after:
+        go_on = f'{row.after[:-1]}, {go_on})'
     out = []
     if row.kind == 'path':
         slow = row.declare('slow_')

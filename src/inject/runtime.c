@@ -30,6 +30,7 @@
 #include "memory/doorbell.h"
 #include "memory/memory.h"
 #include "memory/mmio.h"
+#include "memory/show.h"
 
 /* ---- calls on files ---- */
 
@@ -246,6 +247,7 @@ static struct runtime table = {
 	.memory_make_resident = memory_make_resident,
 	.memory_moves = &memory_moves,
 	.memory_moved_since = memory_moved_since,
+	.memory_show_pagemap = memory_show_pagemap,
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,

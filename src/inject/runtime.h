@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 4
+#define RUNTIME_VERSION 5
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -88,6 +88,8 @@ struct runtime {
 	void (*memory_make_resident)(const void *address, size_t size);
 	const _Atomic uint64_t *memory_moves;
 	bool (*memory_moved_since)(uint64_t moves);
+	/* `n` bytes were read to `buffer` from /proc/self/pagemap, from `offset` on. */
+	void (*memory_show_pagemap)(void *buffer, size_t n, uint64_t offset);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

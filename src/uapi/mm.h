@@ -84,6 +84,7 @@ struct uffdio_move {
 #endif
 
 /* An entry of /proc/PID/pagemap. */
+#define PAGEMAP_SOFT_DIRTY ((__u64)1 << 55)
 #define PAGEMAP_EXCLUSIVE ((__u64)1 << 56) /* mapped here alone */
 #define PAGEMAP_GUARD     ((__u64)1 << 58) /* 6.15 */
 #define PAGEMAP_FILE      ((__u64)1 << 61) /* of a file or shared memory */

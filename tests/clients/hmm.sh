@@ -84,9 +84,9 @@ for traps in auto protect; do
     [ ! -x hmm-tests-$version ] || tests $traps hmm-tests-$version 58
 done
 if [ -x hmm-tests-newer ]; then
-    tests auto hmm-tests-newer 78
-    # That test wants /proc/self/pagemap to say "swapped"; it does of guard markers only.
-    tests protect hmm-tests-newer 76 -T migrate_anon_huge_fault
+    for traps in auto protect; do
+        tests $traps hmm-tests-newer 78
+    done
 fi
 
 # ---- stress ----

@@ -157,14 +157,18 @@ long syscall_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, 
 ssize_t live___read_chk(int fd, void *buffer, size_t size, size_t room)
 {
 	if (size > room || !fd_ours(fd))
-		return next___read_chk(fd, buffer, size, room);
+		return pagemap_read(fd, buffer, -1,
+				    WITH_MEMORY(next___read_chk(fd, buffer, size, room),
+						resident_slow, buffer, size));
 	return result(live()->read(fd, buffer, size));
 }
 
 ssize_t live___pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t room)
 {
 	if (size > room || !fd_ours(fd))
-		return next___pread_chk(fd, buffer, size, offset, room);
+		return pagemap_read(fd, buffer, offset,
+				    WITH_MEMORY(next___pread_chk(fd, buffer, size, offset, room),
+						resident_slow, buffer, size));
 	return result(live()->pread(fd, buffer, size, offset));
 }
 

@@ -3,6 +3,11 @@
  * Memory calls, once the runtime is loaded: mappings of stood-in files, and what happens
  * to ranges that hold such mappings.  Everything else costs the test whether any exist.
  */
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "inject/x86_64/raw.h"
 #include "next.h"
 
 #define PAGE_MASK 4095ul
@@ -37,6 +42,33 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
 	rt->memory_make_resident(copy.msg_name, copy.msg_namelen);
 	rt->memory_make_resident(copy.msg_control, copy.msg_controllen);
 	resident_vector_slow(rt, copy.msg_iov, copy.msg_iovlen);
+}
+
+/* Whether it is this process's pagemap: /proc/PID/pagemap, /proc/PID/task/TID/pagemap. */
+static bool is_pagemap(int fd)
+{
+	char link[32], text[64], own[32];
+	long n;
+	int length;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = raw4(SYS_readlinkat, AT_FDCWD, link, text, sizeof(text) - 1);
+	if (n < (long)sizeof("/pagemap") || n == (long)sizeof(text) - 1)
+		return false;
+	text[n] = '\0';
+	if (strcmp(text + n - strlen("/pagemap"), "/pagemap") != 0)
+		return false;
+	length = snprintf(own, sizeof(own), "/proc/%d/", (int)raw1(SYS_getpid, 0));
+	return strncmp(text, own, (size_t)length) == 0;
+}
+
+void pagemap_read_slow(const struct runtime *rt, int fd, void *buffer, ssize_t n, off_t offset)
+{
+	if (!is_pagemap(fd))
+		return;
+	if (offset < 0)
+		offset = raw4(SYS_lseek, fd, 0, SEEK_CUR, 0) - n;
+	rt->memory_show_pagemap(buffer, (size_t)n, (uint64_t)offset);
 }
 
 /*

@@ -156,6 +156,19 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
 		with_;                                                                           \
 	})
 
+void pagemap_read_slow(const struct runtime *rt, int fd, void *buffer, ssize_t n, off_t offset);
+
+/* libc has read `n` bytes from `offset` on, -1: from where the file was.  n. */
+static inline ssize_t pagemap_read(int fd, void *buffer, off_t offset, ssize_t n)
+{
+	const struct runtime *rt = live();
+
+	if (unlikely(rt && n > 0 && n % 8 == 0 &&
+		     atomic_load_explicit(rt->memory_away, memory_order_relaxed)))
+		pagemap_read_slow(rt, fd, buffer, n, offset);
+	return n;
+}
+
 /* ---- passing.c ---- */
 
 /* Stood-in files that this program was started with. */
