@@ -6,7 +6,8 @@
  * - a large piece of private anonymous memory: its page tables are moved to the store by
  *   mremap(MREMAP_DONTUNMAP).  Between that and the markers another thread would see empty pages,
  *   so missing pages are held (memory/hold.h) meanwhile, or the piece is PROT_NONE;
- * - the rest is copied to slots.  It is PROT_READ meanwhile: who reads may go on.
+ * - the rest is copied to slots.  It is PROT_READ meanwhile: who reads may go on, until the copy
+ *   is there.
  *
  * And they come back: a large piece replaces what traps in one step, and the kernel joins the
  * mappings again.  Single pages are moved by the userfaultfd, or written through /proc/self/mem,
