@@ -3,6 +3,7 @@
  * Memory calls, once the runtime is loaded: mappings of stood-in files, and what happens
  * to ranges that hold such mappings.  Everything else costs the test whether any exist.
  */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -42,6 +43,29 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
 	rt->memory_make_resident(copy.msg_name, copy.msg_namelen);
 	rt->memory_make_resident(copy.msg_control, copy.msg_controllen);
 	resident_vector_slow(rt, copy.msg_iov, copy.msg_iovlen);
+}
+
+/*
+ * A large block grows by an mremap() inside libc, which leaves behind what is on a device.  How
+ * large it is only an allocator knows that has both functions; others are left alone.
+ */
+static COLD void resident_block(const struct runtime *rt, void *block)
+{
+	size_t (*usable_size)(void *block) = next_usable_size;
+	Dl_info one, other;
+
+	if (usable_size && dladdr((void *)next_realloc, &one) &&
+	    dladdr((void *)usable_size, &other) && one.dli_fbase == other.dli_fbase)
+		rt->memory_make_resident(block, usable_size(block));
+}
+
+void *live_realloc(void *block, size_t size)
+{
+	const struct runtime *rt = live();
+
+	if (unlikely(block && atomic_load_explicit(rt->memory_away, memory_order_relaxed)))
+		resident_block(rt, block);
+	return next_realloc(block, size);
 }
 
 /* Whether it is this process's pagemap: /proc/PID/pagemap, /proc/PID/task/TID/pagemap. */

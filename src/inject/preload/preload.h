@@ -63,6 +63,7 @@ struct next_symbol {
 	void *absent;   /* what it becomes if nobody has the symbol */
 };
 extern const struct next_symbol next_symbols[];
+extern void *next_usable_size; /* malloc_usable_size(3), or NULL */
 void resolve_next(void);
 
 extern const struct runtime *_Atomic runtime;

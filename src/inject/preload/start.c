@@ -18,7 +18,7 @@
 #include "next.h"
 
 const struct runtime *_Atomic runtime;
-void *next_syscall, *next_vfork;
+void *next_syscall, *next_vfork, *next_usable_size;
 
 /*
  * dlsym(RTLD_NEXT) goes by the address that it returns to, which has to be in this
@@ -39,6 +39,7 @@ void resolve_next(void)
 
 		__atomic_store_n(s->pointer, found ? found : s->absent, __ATOMIC_RELEASE);
 	}
+	__atomic_store_n(&next_usable_size, next_lookup("malloc_usable_size"), __ATOMIC_RELEASE);
 	__atomic_store_n(&next_syscall, next_lookup("syscall"), __ATOMIC_RELEASE);
 	__atomic_store_n(&next_vfork, next_lookup("vfork"), __ATOMIC_RELEASE);
 }
