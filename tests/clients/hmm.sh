@@ -91,15 +91,13 @@ fi
 
 # ---- stress ----
 
-stress=$BUILD/tests/clients/hmm-stress
-if [ "${AS_USER:-0}" = 1 ]; then
-    cp "$stress" hmm-stress
-    stress=./hmm-stress
-fi
+cp "$BUILD/tests/clients/hmm-stress" "$BUILD/tests/clients/hmm-realloc" .
+chmod a+rx hmm-stress hmm-realloc
 for traps in auto protect; do
+    check "realloc, traps $traps" run --set memory.traps=$traps -- ./hmm-realloc
     for pages in small huge; do
         check "hmm_stress, traps $traps, $pages pages" run --set memory.traps=$traps -- \
-            "$stress" "${STANDIN_STRESS_SECONDS:-1}" $pages
+            ./hmm-stress "${STANDIN_STRESS_SECONDS:-1}" $pages
     done
 done
 finish
