@@ -72,6 +72,29 @@ static void test_radix(void **state)
 	assert_int_equal(radix_get(&r, 0x7ffffffff000), 0);
 }
 
+/* Runs that go over the ends of tables. */
+static void test_radix_runs(void **state)
+{
+	const uintptr_t start = 0x3ffff0000, end = start + 600 * PAGE;
+	struct radix r = {0};
+
+	assert_int_equal(radix_fill(&r, start, end, 0x5001, PAGE), 0);
+	assert_int_equal(r.count, 600);
+	assert_int_equal(radix_get(&r, end - PAGE), 0x5001 + 599 * PAGE);
+	assert_int_equal(radix_run(&r, start, end + PAGE, 0x5001, PAGE, UINT64_MAX), end);
+	assert_int_equal(radix_run(&r, start, end, 0x5001, 0, UINT64_MAX), start + PAGE);
+	assert_int_equal(radix_run(&r, start, end, 1, 0, 0xfff), end);
+	assert_int_equal(radix_set(&r, start + 300 * PAGE, 0), 0);
+	assert_int_equal(radix_run(&r, start, end, 0, 0, 0), start + 300 * PAGE);
+	assert_int_equal(radix_fill(&r, start, end, 8, 0), 0);
+	assert_int_equal(r.count, 600);
+	radix_clear(&r, start + PAGE, end - PAGE);
+	assert_int_equal(r.count, 2);
+	assert_int_equal(radix_get(&r, start), 8);
+	assert_int_equal(radix_get(&r, end - PAGE), 8);
+	radix_finish(&r);
+}
+
 /* The hole that the client has made stays one. */
 static void test_own_memory_is_elsewhere(void **state)
 {
@@ -460,6 +483,7 @@ static void test_fork(void **state)
 }
 
 STARTED(test_radix)
+STARTED(test_radix_runs)
 STARTED(test_own_memory_is_elsewhere)
 STARTED(test_kinds_of_mappings)
 STARTED(test_states_of_pages)
@@ -489,6 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_radix),
+		TEST(test_radix_runs),
 		TEST(test_own_memory_is_elsewhere),
 		TEST(test_kinds_of_mappings),
 		TEST(test_states_of_pages),
