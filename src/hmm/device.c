@@ -37,6 +37,15 @@ bool hmm_writable(const struct memory_vma *v, uint64_t page, uint8_t state)
 	return hmm_pte_writable(v, state);
 }
 
+int hmm_enter_underfoot(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start,
+			uintptr_t end)
+{
+	uint64_t entry = HMM_ENTRY_PRESENT | (v->protection & PROT_WRITE ? HMM_ENTRY_WRITE : 0);
+
+	memory_make_resident((void *)start, end - start);
+	return radix_fill(&m->table, start, end, entry, 0);
+}
+
 /* A huge page comes back as one. */
 static void touched(uintptr_t address, uint64_t page)
 {

@@ -29,9 +29,17 @@ static uintptr_t take(struct hmm_mirror *m, const struct memory_vma *v, uintptr_
 {
 	static const uint8_t user[BATCH];
 	struct memory_freeze f;
+	uintptr_t low, high;
 	size_t n;
 	int ret;
 
+	if (memory_underfoot(at, end, &low, &high)) {
+		if (low == at) {
+			*ret_error = hmm_enter_underfoot(m, v, at, high);
+			return high;
+		}
+		end = low;
+	}
 	end = end - at > BATCH * MEMORY_PAGE ? at + BATCH * MEMORY_PAGE : end;
 	memory_make_resident((void *)at, end - at);
 	ret = memory_freeze(&f, v, at, end);
@@ -67,7 +75,7 @@ static int make_exclusive(struct hmm_mirror *m, uintptr_t at, uintptr_t end)
 {
 	while (at < end) {
 		struct memory_vma v;
-		uint64_t signals;
+		uint64_t signals, moves;
 		uintptr_t to = at;
 		int ret = -EFAULT;
 
@@ -76,11 +84,14 @@ static int make_exclusive(struct hmm_mirror *m, uintptr_t at, uintptr_t end)
 			ret = check(&v, at);
 		if (ret == 0)
 			to = take(m, &v, at, v.end < end ? v.end : end, &ret);
+		moves = atomic_load(&memory_moves);
 		memory_unlock(&signals);
 		if (ret)
 			return ret;
-		if (to == at && host_syscall(SYS_madvise, at, populate_end(&v, at, end) - at,
-					     MADV_POPULATE_WRITE) < 0)
+		if (to == at &&
+		    host_syscall(SYS_madvise, at, populate_end(&v, at, end) - at,
+				 MADV_POPULATE_WRITE) < 0 &&
+		    !memory_moved_since(moves))
 			return -EFAULT;
 		at = to;
 	}

@@ -139,8 +139,11 @@ static int enter(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool writ
 	return ret;
 }
 
-/* As handle_mm_fault() fails. */
-static int make_present(uintptr_t start, uintptr_t end, bool write)
+/*
+ * As handle_mm_fault() fails.  0 too if pages moved since `moves`, and one has to look again: what
+ * has just been taken is in nobody's reach.
+ */
+static int make_present(uintptr_t start, uintptr_t end, bool write, uint64_t moves)
 {
 	long ret = host_syscall(SYS_madvise, start, end - start,
 				write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
@@ -154,7 +157,7 @@ static int make_present(uintptr_t start, uintptr_t end, bool write)
 	case -ENOMEM: /* also: nothing is mapped any more, which is seen on the next look */
 		return 0;
 	default:
-		return -EFAULT;
+		return memory_moved_since(moves) ? 0 : -EFAULT;
 	}
 }
 
@@ -181,7 +184,7 @@ static int fault_locked(struct hmm_mirror *m, uintptr_t *at, uintptr_t end, bool
 
 int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
 {
-	uint64_t deadline = now() + TIMEOUT_NS, signals;
+	uint64_t deadline = now() + TIMEOUT_NS, signals, moves;
 	uintptr_t before = start;
 	struct batch b;
 	int ret = 0;
@@ -193,9 +196,10 @@ int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write)
 			return -EINVAL;
 		memory_lock(&signals);
 		ret = fault_locked(m, &start, end, write, &b);
+		moves = atomic_load(&memory_moves);
 		memory_unlock(&signals);
 		if (ret == 0 && b.missing_end)
-			ret = make_present(b.missing, b.missing_end, write);
+			ret = make_present(b.missing, b.missing_end, write, moves);
 		if (start != before)
 			deadline = now() + TIMEOUT_NS;
 		else if (now() >= deadline)

@@ -85,6 +85,12 @@ void hmm_evict(struct hmm_device *dev, uintptr_t start, uintptr_t end, enum memo
  * written to.
  */
 uint64_t hmm_page(uintptr_t at, uint8_t state);
+/*
+ * Enters what memory_underfoot() has found, which the thread would have touched again before its
+ * call returned: 0 or -ENOMEM.
+ */
+int hmm_enter_underfoot(struct hmm_mirror *m, const struct memory_vma *v, uintptr_t start,
+			uintptr_t end);
 /* The mirrors of one device forget a range that is coming back. */
 void hmm_forget(const struct hmm_device *dev, uintptr_t start, uintptr_t end);
 

@@ -157,8 +157,10 @@ static int mark(const struct memory_vma *v, uintptr_t start, uintptr_t end, cons
 {
 	int ret = pages_reserve(start, end);
 
+	atomic_fetch_add(&memory_moves, 1);
 	if (ret == 0)
 		make_small(v, start, end);
+	atomic_fetch_add(&memory_moves, 1);
 	for (; start < end && ret == 0; start += MEMORY_PAGE, how++)
 		pages_set(start, MEMORY_OWNER_HMM | (uint64_t)(*how & 7) << PAGE_USER_SHIFT |
 					 (*how & MEMORY_AWAY_UNIT ? PAGE_USER_MARK : 0));
@@ -236,13 +238,19 @@ static int migrate_piece(struct hmm_mirror *m, const struct memory_vma *v, uintp
 static int migrate_range(struct hmm_mirror *m, uintptr_t start, uintptr_t end)
 {
 	struct memory_vma v;
-	uintptr_t to;
+	uintptr_t to, low, high;
 	int ret = 0;
 
 	for (; start < end && ret == 0; start = to) {
 		ret = piece_of(start, end, &v, &to);
-		if (ret == 0)
-			ret = migrate_piece(m, &v, start, to);
+		if (ret)
+			break;
+		if (!memory_underfoot(start, to, &low, &high))
+			low = to;
+		if (low > start)
+			ret = migrate_piece(m, &v, start, to = low);
+		else
+			ret = hmm_enter_underfoot(m, &v, start, to = high);
 	}
 	return ret;
 }

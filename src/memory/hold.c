@@ -53,6 +53,13 @@ bool hold_move(uintptr_t from, uintptr_t to)
 	return host_syscall(SYS_ioctl, fd, UFFDIO_MOVE, &move) == 0;
 }
 
+bool hold_copy(uintptr_t from, uintptr_t to)
+{
+	struct uffdio_copy copy = {.dst = to, .src = from, .len = MEMORY_PAGE};
+
+	return host_syscall(SYS_ioctl, fd, UFFDIO_COPY, &copy) == 0;
+}
+
 void hold_release(uintptr_t start, uintptr_t end)
 {
 	struct uffdio_range range = {.start = start, .len = end - start};

@@ -19,6 +19,8 @@
 bool hold_missing(uintptr_t start, uintptr_t end);
 /* Moves a page that is this process's alone to a missing one that is held; false: it can't be. */
 bool hold_move(uintptr_t from, uintptr_t to);
+/* Likewise, but copies it. */
+bool hold_copy(uintptr_t from, uintptr_t to);
 void hold_release(uintptr_t start, uintptr_t end);
 /* In the child of a fork. */
 void hold_forked(void);

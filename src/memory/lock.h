@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What calls of the engine need of the stack of the thread that makes them. */
+#define MEMORY_FRAMES ((uintptr_t)32 << 10)
+
 /* The mask to give back to memory_unlock() goes to *ret_signals. */
 void memory_lock(uint64_t *ret_signals);
 void memory_unlock(const uint64_t *signals);

@@ -64,7 +64,7 @@ static void vanished(uintptr_t at)
 
 #define LOOK 512u /* pages at once */
 
-/* Of pages that trap by markers: the kernel shows those as swapped. */
+/* Of pages that trap by markers. */
 static void validate_guarded(uintptr_t start, uintptr_t end)
 {
 	static uint8_t states[LOOK];
@@ -72,7 +72,7 @@ static void validate_guarded(uintptr_t start, uintptr_t end)
 	if (memory_states(start, end, states) < 0)
 		return;
 	for (uintptr_t at = start; at < end; at += MEMORY_PAGE)
-		if (!(states[(at - start) / MEMORY_PAGE] & MEMORY_SWAPPED))
+		if (!(states[(at - start) / MEMORY_PAGE] & memory_marker_state()))
 			vanished(at);
 }
 
@@ -130,23 +130,27 @@ static bool would_do(uintptr_t address, bool write, bool fetch, bool missing)
 	if (!memory_vma_find(address, &v) || v.start > address ||
 	    !permits(v.protection, write, fetch) || (missing && v.kind != MEMORY_ANON))
 		return false;
-	if (memory_states(start, start + MEMORY_PAGE, &state) < 0 || (state & MEMORY_SWAPPED))
+	if (memory_states(start, start + MEMORY_PAGE, &state) < 0 || (state & MEMORY_GUARDED))
 		return false;
 	again.times = again.address == address ? again.times + 1 : 0;
 	again.address = address;
 	return again.times < AGAIN_MAX;
 }
 
-/* In a child that has not got to memory_fork_child() yet. */
-static void settle_child(void)
+static void settle(void)
 {
-	if (!fork_pid || host_syscall(SYS_getpid) == fork_pid)
-		return;
 	fork_pid = 0;
 	memory_lock_forked();
 	notifiers = NULL;
 	memory_vma_forked();
 	memory_vma_start();
+}
+
+/* In a child that has not got to memory_fork_child() yet. */
+static void settle_child(void)
+{
+	if (fork_pid && host_syscall(SYS_getpid) != fork_pid)
+		settle();
 }
 
 static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bool missing)
@@ -280,6 +284,7 @@ void memory_fork_child(void)
 {
 	if (!memory_lock_mine())
 		return;
-	settle_child();
+	if (fork_pid)
+		settle();
 	memory_unlock(&fork_signals);
 }

@@ -10,7 +10,7 @@
  *   is there.
  *
  * And they come back: a large piece replaces what traps in one step, and the kernel joins the
- * mappings again.  Single pages are moved by the userfaultfd, or written through /proc/self/mem,
+ * mappings again.  Single pages are filled by the userfaultfd, or written through /proc/self/mem,
  * which is not stopped by PROT_NONE, so the page appears when it is complete.
  *
  * Traps are guard markers, which don't divide mappings and which pagemap shows as swapped, as it
@@ -27,6 +27,7 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "memory/hold.h"
+#include "memory/lock.h"
 #include "memory/store.h"
 #include "uapi/mm.h"
 
@@ -35,6 +36,7 @@
 _Atomic uint64_t memory_moves;
 
 static bool guards = true;
+static uint8_t marker_state = MEMORY_SWAPPED;
 
 static int advise(uintptr_t start, uintptr_t end, int advice)
 {
@@ -54,6 +56,7 @@ static bool remap(uintptr_t from, uintptr_t to, size_t size, int flags)
 
 int memory_traps_set(enum memory_traps traps)
 {
+	uint8_t state;
 	void *page;
 	bool works;
 
@@ -65,9 +68,17 @@ int memory_traps_set(enum memory_traps traps)
 	if (host_is_error(page))
 		return (int)(intptr_t)page;
 	works = advise((uintptr_t)page, (uintptr_t)page + MEMORY_PAGE, MADV_GUARD_INSTALL) == 0;
+	if (works && memory_states((uintptr_t)page, (uintptr_t)page + MEMORY_PAGE, &state) == 0 &&
+	    state & MEMORY_GUARDED)
+		marker_state = MEMORY_GUARDED;
 	host_munmap(page, MEMORY_PAGE);
 	guards = works;
 	return works || traps == MEMORY_TRAPS_AUTO ? 0 : -EOPNOTSUPP;
+}
+
+uint8_t memory_marker_state(void)
+{
+	return marker_state;
 }
 
 /* ---- protections ---- */
@@ -105,6 +116,29 @@ static int protect_rest(uintptr_t start, uintptr_t end, int protection)
 		start = to;
 	}
 	return ret;
+}
+
+bool memory_underfoot(uintptr_t start, uintptr_t end, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	const uintptr_t stack = (uintptr_t)__builtin_frame_address(0) & ~(MEMORY_PAGE - 1);
+	const uintptr_t thread = (uintptr_t)__builtin_thread_pointer() & ~(MEMORY_PAGE - 1);
+	/* Frames, up to the client's; variables, and libc's description of the thread. */
+	const struct {
+		uintptr_t start, end;
+	} parts[] = {{stack - MEMORY_FRAMES, stack + 4 * MEMORY_PAGE},
+		     {thread - 4 * MEMORY_PAGE, thread + 2 * MEMORY_PAGE}};
+	uintptr_t first = end;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		uintptr_t from = parts[i].start > start ? parts[i].start : start;
+
+		if (parts[i].end <= start || from >= first)
+			continue;
+		first = from;
+		*ret_start = from;
+		*ret_end = parts[i].end < end ? parts[i].end : end;
+	}
+	return first < end;
 }
 
 int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr_t start,
@@ -228,7 +262,7 @@ static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start
 {
 	size_t size = end - start;
 	uintptr_t store = store_reserve(start, size);
-	int ret;
+	int ret = 0;
 
 	if (!store)
 		return -ENOMEM;
@@ -236,14 +270,16 @@ static int away_linear(struct memory_freeze *f, struct piece *p, uintptr_t start
 		store_release(store, size);
 		return -ENOMEM;
 	}
-	ret = trap(f, start, end);
+	if (f->protection != (PROT_READ | PROT_WRITE))
+		ret = protect(store, store + size, PROT_READ | PROT_WRITE);
+	if (ret == 0)
+		ret = trap(f, start, end);
 	if (ret < 0) {
+		protect(store, store + size, f->protection);
 		remap(store, start, size, 0);
 		store_moved_back(store, size);
 		return ret;
 	}
-	if (f->protection != (PROT_READ | PROT_WRITE))
-		protect(store, store + size, PROT_READ | PROT_WRITE);
 	p->flags = PAGE_LINEAR | (unsigned)ret;
 	enter(p, start, end, 0, store, MEMORY_PAGE);
 	return 0;
@@ -341,10 +377,10 @@ static void install_page(uintptr_t at, uintptr_t slot, int protection)
 }
 
 /*
- * Moves pages from their stores while their places are held, which needs a kernel of 6.8 and
- * pages that are nobody else's: the address reached.  What has not been moved is PROT_NONE.
+ * Fills pages from their stores while their places are held: the address reached.  What has not
+ * been filled is PROT_NONE.
  */
-static uintptr_t back_moved(uintptr_t start, uintptr_t end, uint64_t first)
+static uintptr_t back_held(uintptr_t start, uintptr_t end, uint64_t first)
 {
 	uintptr_t at = start;
 
@@ -355,12 +391,16 @@ static uintptr_t back_moved(uintptr_t start, uintptr_t end, uint64_t first)
 	for (; at < end; at += MEMORY_PAGE) {
 		uintptr_t store = (uintptr_t)page_store(pages_get(at));
 
-		if (!hold_move(store, at))
+		bool moved = hold_move(store, at);
+
+		if (!moved && !hold_copy(store, at))
 			break;
-		if (first & PAGE_LINEAR)
+		if (!(first & PAGE_LINEAR))
+			store_slot_free(store);
+		else if (moved)
 			store_emptied(store, MEMORY_PAGE);
 		else
-			store_slot_free(store);
+			store_release(store, MEMORY_PAGE);
 	}
 	if (at < end)
 		protect(at, end, PROT_NONE);
@@ -373,7 +413,7 @@ static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 {
 	int protection = page_protection(first);
 
-	start = back_moved(start, end, first);
+	start = back_held(start, end, first);
 	if (start == end)
 		return;
 	first = pages_get(start);
@@ -391,10 +431,10 @@ static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 		if (!(page & PAGE_LINEAR))
 			store_slot_free(store);
 	}
+	protect(start, end, protection);
 	if (first & PAGE_LINEAR)
 		store_release((uintptr_t)page_store(first), end - start);
 	pages_clear(start, end);
-	protect(start, end, protection);
 }
 
 static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
@@ -492,6 +532,7 @@ void memory_back(uintptr_t start, uintptr_t end)
 			back_empty(start, to, page);
 		start = to;
 	}
+	atomic_fetch_add(&memory_moves, 1);
 }
 
 /* ---- the client's memory calls ---- */
@@ -514,12 +555,12 @@ void memory_drop(uintptr_t start, uintptr_t end, bool accessible)
 	while ((start = pages_next(start, end, &page)) < end) {
 		uintptr_t to = run_of(start, end, page);
 
-		drop_stores(start, to, page);
-		pages_clear(start, to);
 		if (accessible && page_is_protected(page))
 			protect(start, to, page_protection(page));
 		else if (accessible && page_is_trapped(page))
 			advise(start, to, MADV_GUARD_REMOVE);
+		drop_stores(start, to, page);
+		pages_clear(start, to);
 		start = to;
 	}
 }

@@ -39,6 +39,13 @@ int memory_freeze(struct memory_freeze *f, const struct memory_vma *vma, uintptr
 		  uintptr_t end);
 void memory_thaw(struct memory_freeze *f);
 
+/*
+ * The first part of [start, end) that the engine's calls stand on: of the calling thread's stack or
+ * of its thread-local storage.  It must not be frozen, taken away or have its protection
+ * changed.  false: there is none.
+ */
+bool memory_underfoot(uintptr_t start, uintptr_t end, uintptr_t *ret_start, uintptr_t *ret_end);
+
 #define MEMORY_AWAY_UNIT 0x80 /* in `user`: the page is one of a huge page's */
 
 /*
@@ -83,5 +90,7 @@ void *memory_content_make(uintptr_t address);
 
 /* How pages are made to trap from now on.  0, or -EOPNOTSUPP: not in this way. */
 int memory_traps_set(enum memory_traps traps);
+/* The flag that memory_states() gives for a page that traps by a marker. */
+uint8_t memory_marker_state(void);
 
 #endif

@@ -248,6 +248,8 @@ static uint8_t state_of(uint64_t entry)
 		state |= MEMORY_OF_FILE;
 	if (entry & PAGEMAP_EXCLUSIVE)
 		state |= MEMORY_EXCLUSIVE;
+	if (entry & PAGEMAP_GUARD)
+		state |= MEMORY_GUARDED;
 	return state;
 }
 

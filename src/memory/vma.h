@@ -45,6 +45,7 @@ int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);
 #define MEMORY_OF_FILE   0x08 /* of a file or shared memory, not a private copy */
 #define MEMORY_SWAPPED   0x10 /* neither present nor none: swapped, guarded */
 #define MEMORY_EXCLUSIVE 0x20 /* mapped by nobody else */
+#define MEMORY_GUARDED   0x40 /* SWAPPED and guarded, where the kernel tells (6.15) */
 
 /* A byte of the above for each page of [start, end).  0 or -errno. */
 int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states);

@@ -10,15 +10,6 @@
 # for huge pages that this machine can't give.
 . "$(dirname "$0")/lib.sh"
 
-# shellcheck disable=SC2154
-# One huge page, which the tests take from the pool; 7.3's would put it there themselves.
-pool=/proc/sys/vm/nr_hugepages
-pool_before=$(cat $pool 2> /dev/null || echo 0)
-if [ "$pool_before" = 0 ] && { echo 1 > $pool; } 2> /dev/null; then
-    trap 'echo 0 > $pool; chmod -R u+rwX "$work" 2> /dev/null; rm -rf "$work"' EXIT
-fi
-huge_pages=$(cat $pool 2> /dev/null || echo 0)
-
 # ---- the kernel's ----
 
 version=6.12
@@ -58,7 +49,7 @@ count() {
             left_out=$((left_out + 1))
             case $reason in
             *gup_test*) ;;
-            *[Hh]uge*) [ "$huge_pages" = 0 ] || fail "$label: $name" ;;
+            *[Hh]uge*) [ "${huge_pages:-0}" = 0 ] || fail "$label: $name" ;;
             *) fail "$label: $name" ;;
             esac
         fi
@@ -79,6 +70,19 @@ tests() {
     count "$2, traps $1" report "$3"
 }
 
+# One huge page, which the tests take from the machine's pool; 7.3's would put it there
+# themselves.  So one script at a time: this one runs as two users.
+pool=/proc/sys/vm/nr_hugepages
+[ -e $pool ] || pool=/dev/null
+exec {pool_lock}< $pool
+flock $pool_lock
+pool_before=$(cat $pool)
+# shellcheck disable=SC2154 # work is lib.sh's
+if [ "$pool_before" = 0 ] && { echo 1 > $pool; } 2> /dev/null; then
+    trap 'echo 0 > $pool; chmod -R u+rwX "$work" 2> /dev/null; rm -rf "$work"' EXIT
+fi
+huge_pages=$(cat $pool)
+
 chmod -R a+rX .
 for traps in auto protect; do
     [ ! -x hmm-tests-$version ] || tests $traps hmm-tests-$version 58
@@ -89,12 +93,22 @@ if [ -x hmm-tests-newer ]; then
     done
 fi
 
+# shellcheck disable=SC2154
+trap 'chmod -R u+rwX "$work" 2> /dev/null; rm -rf "$work"' EXIT
+[ "$pool_before" != 0 ] || { echo 0 > $pool; } 2> /dev/null
+exec {pool_lock}<&-
+
 # ---- stress ----
 
-cp "$BUILD/tests/clients/hmm-stress" "$BUILD/tests/clients/hmm-realloc" .
-chmod a+rx hmm-stress hmm-realloc
+cp "$BUILD/tests/clients/hmm-stress" "$BUILD/tests/clients/hmm-realloc" \
+    "$BUILD/tests/clients/hmm-stack" .
+chmod a+rx hmm-stress hmm-realloc hmm-stack
 for traps in auto protect; do
     check "realloc, traps $traps" run --set memory.traps=$traps -- ./hmm-realloc
+    for device in 0 2; do
+        check "own stack, traps $traps, device $device" run --set memory.traps=$traps -- \
+            ./hmm-stack /dev/hmm_dmirror$device
+    done
     for pages in small huge; do
         check "hmm_stress, traps $traps, $pages pages" run --set memory.traps=$traps -- \
             ./hmm-stress "${STANDIN_STRESS_SECONDS:-1}" $pages

@@ -201,13 +201,6 @@ int live_mprotect(void *address, size_t size, int protection)
 	return (int)TOLD(rt, &c, next_mprotect(address, size, protection));
 }
 
-int live_pkey_mprotect(void *address, size_t size, int protection, int key)
-{
-	if (key == -1)
-		return live_mprotect(address, size, protection);
-	return next_pkey_mprotect(address, size, protection, key);
-}
-
 int live_madvise(void *address, size_t size, int advice)
 {
 	struct memory_call c = {
@@ -229,6 +222,16 @@ static struct memory_call locked(const void *address, size_t size)
 		.address = start,
 		.size = size + ((uintptr_t)address - start),
 	};
+}
+
+/* With a key, nothing is to trap by protection, which the call would undo. */
+int live_pkey_mprotect(void *address, size_t size, int protection, int key)
+{
+	struct memory_call c = locked(address, size);
+
+	if (key == -1)
+		return live_mprotect(address, size, protection);
+	return (int)TOLD(live(), &c, next_pkey_mprotect(address, size, protection, key));
 }
 
 int live_mlock(const void *address, size_t size)
