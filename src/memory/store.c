@@ -132,9 +132,17 @@ void store_release(uintptr_t store, size_t size)
 	store_emptied(store, size);
 }
 
+/* The bits that are tried, one after the other.  The sanitizer has a shadow of the rest alone. */
+#ifdef __SANITIZE_THREAD__
+#define BIT_FIRST 38u
+#else
+#define BIT_FIRST 45u
+#endif
+#define BIT_LAST (BIT_FIRST - 3)
+
 uintptr_t store_reserve(uintptr_t address, size_t size)
 {
-	for (unsigned bit = 45; bit >= 42; bit--) {
+	for (unsigned bit = BIT_FIRST; bit >= BIT_LAST; bit--) {
 		uintptr_t place = address ^ ((uintptr_t)1 << bit);
 		void *p;
 
