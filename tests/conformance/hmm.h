@@ -6,11 +6,14 @@
 #include "conformance.h"
 
 #include "../../src/uapi/hmm.h"
+#ifdef CONFORMANCE_EMBEDDED
+#include "hmm_embedded.h"
+#endif
 
-#define PAGE    4096UL
-#define HUGE    (2UL << 20)
-#define RW      (PROT_READ | PROT_WRITE)
-#define UNKEPT  0x5a5a5a5a /* what cpages and faults hold before a call */
+#define PAGE   4096UL
+#define HUGE   (2UL << 20)
+#define RW     (PROT_READ | PROT_WRITE)
+#define UNKEPT 0x5a5a5a5a /* what cpages and faults hold before a call */
 
 /*
  * The areas run once with the private devices 0 and 1, once with the coherent ones 2 and 3;
