@@ -5,7 +5,6 @@
  * as it was.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "core/hostfd.h"
@@ -15,6 +14,7 @@
 #include "core/user.h"
 #include "hmm/hmm.h"
 #include "memory/mmio.h"
+#include "memory/own.h"
 #include "uapi/mm.h"
 
 /* Mirrors that are open in this process. */
@@ -46,14 +46,13 @@ static int hmm_open(struct file *f, void *context)
 	/* Without a handler for faults, pages that are away can't come back. */
 	if (!mmio_trapping())
 		return -ENODEV;
-	m = calloc(1, sizeof(*m));
+	ret = hmm_start_memory();
+	if (ret)
+		return ret;
+	/* It is used with the lock, so it must not be where a device may take it from. */
+	m = own_alloc(sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	ret = hmm_start_memory();
-	if (ret) {
-		free(m);
-		return ret;
-	}
 	m->notifier.invalidate = invalidate;
 	m->dev = context;
 	f->priv = m;
@@ -75,7 +74,7 @@ static void hmm_release(struct file *f)
 	hmm_evict(m->dev, 0, MEMORY_LIMIT, MEMORY_CLEAR);
 	memory_unlock(&signals);
 	radix_finish(&m->table);
-	free(m);
+	own_free(m, sizeof(*m));
 }
 
 void hmm_forget(const struct hmm_device *dev, uintptr_t start, uintptr_t end)
