@@ -191,23 +191,10 @@ static int runtime_open(const char *path, int flags)
 	return fd;
 }
 
-static void runtime_fork_prepare(void)
-{
-	forward_prepare();
-	memory_fork_prepare();
-}
-
-static void runtime_fork_parent(pid_t child)
-{
-	memory_fork_parent();
-	forward_parent(child);
-}
-
 static void runtime_fork_child(void)
 {
 	segv_forked();
 	mmio_forked();
-	memory_fork_child();
 	if (!forward_child())
 		instance_forked();
 }
@@ -253,9 +240,12 @@ static struct runtime table = {
 	.sigaction = signals_action,
 	.mask_filter = signals_mask_filter,
 	.mask_show = signals_mask_show,
-	.fork_prepare = runtime_fork_prepare,
-	.fork_parent = runtime_fork_parent,
+	.fork_prepare = forward_prepare,
+	.fork_parent = forward_parent,
 	.fork_child = runtime_fork_child,
+	.memory_fork_prepare = memory_fork_prepare,
+	.memory_fork_parent = memory_fork_parent,
+	.memory_fork_child = memory_fork_child,
 };
 
 /* The whole of a small file, malloc'd, or NULL. */

@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 5
+#define RUNTIME_VERSION 6
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -109,6 +109,13 @@ struct runtime {
 	void (*fork_prepare)(void);
 	void (*fork_parent)(pid_t child);
 	void (*fork_child)(void);
+	/*
+	 * The memory engine's part: between all that the client has for pthread_atfork() and the
+	 * fork itself, because nobody can make memory calls meanwhile.
+	 */
+	void (*memory_fork_prepare)(void);
+	void (*memory_fork_parent)(void);
+	void (*memory_fork_child)(void);
 };
 
 /* What the preload library passes in. */

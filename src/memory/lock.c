@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One word: 0 free, 1 held, 2 held and somebody may be waiting.  A fork is made by a thread
- * that holds it (memory/memory.c), so in the child it is held by the thread that is there.
+ * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent.  A fork is
+ * made by a thread that holds it (memory/memory.c), so in the child it is held by the thread that
+ * is there.
  *
  * Threads that fault take it all the time, and whoever has just released it is the first to
  * get it again.  So they stand back once for a call that waits.
@@ -21,22 +22,50 @@
 #include "memory/mmio_private.h"
 #include "memory/pages.h"
 
+#define LENT ((uint32_t)1 << 31)
+
 static _Atomic uint32_t word;
-static _Atomic uint32_t calls; /* that wait */
+static _Atomic uint32_t calls; /* that wait, and LENT */
+static _Atomic uint32_t loan;  /* of those who borrow: 0, 1, 2 as above */
 static __thread unsigned mine __attribute__((tls_model("initial-exec")));
+
+static bool change(_Atomic uint32_t *p, uint32_t *expected, uint32_t value)
+{
+	return atomic_compare_exchange_strong_explicit(p, expected, value, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void wait_on(_Atomic uint32_t *p, uint32_t value)
+{
+	host_syscall(SYS_futex, p, FUTEX_WAIT_PRIVATE, value, 0);
+}
+
+static void wake(_Atomic uint32_t *p, int n)
+{
+	host_syscall(SYS_futex, p, FUTEX_WAKE_PRIVATE, n);
+}
 
 static bool try_lock(void)
 {
 	uint32_t expected = 0;
 
-	return atomic_compare_exchange_strong_explicit(&word, &expected, 1, memory_order_acquire,
-						       memory_order_relaxed);
+	return change(&word, &expected, 1);
 }
 
-static void wait_lock(void)
+/* false: it is lent, to one that borrows. */
+static bool wait_lock(bool borrows)
 {
-	while (atomic_exchange_explicit(&word, 2, memory_order_acquire))
-		host_syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 2, 0);
+	for (;;) {
+		uint32_t now = 0;
+
+		if (change(&word, &now, 2))
+			return true;
+		if (now == 3 && borrows)
+			return false;
+		if (now == 1 && !change(&word, &now, 2))
+			continue;
+		wait_on(&word, now == 3 ? 3 : 2);
+	}
 }
 
 static void take(void)
@@ -44,16 +73,16 @@ static void take(void)
 	if (try_lock())
 		return;
 	atomic_fetch_add(&calls, 1);
-	wait_lock();
+	wait_lock(false);
 	/* Whoever stood back did so for one call, however many still wait. */
 	atomic_fetch_sub(&calls, 1);
-	host_syscall(SYS_futex, &calls, FUTEX_WAKE_PRIVATE, INT32_MAX);
+	wake(&calls, INT32_MAX);
 }
 
 static void release(void)
 {
-	if (atomic_exchange_explicit(&word, 0, memory_order_release) == 2)
-		host_syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1);
+	if (atomic_exchange_explicit(&word, 0, memory_order_release) != 1)
+		wake(&word, 1);
 }
 
 /* The first page from `at` on of the stack that is about to be used, and is away: 0, none. */
@@ -101,16 +130,20 @@ void memory_lock(uint64_t *ret_signals)
 	mine = 1;
 }
 
-void memory_lock_for_fault(void)
+bool memory_lock_for_fault(void)
 {
 	uint32_t waiting = atomic_load(&calls);
 
-	if (mine++)
-		return;
-	if (waiting)
-		host_syscall(SYS_futex, &calls, FUTEX_WAIT_PRIVATE, waiting, 0);
-	if (!try_lock())
-		wait_lock();
+	if (mine) {
+		mine++;
+		return true;
+	}
+	if (waiting && !(waiting & LENT))
+		wait_on(&calls, waiting);
+	if (!try_lock() && !wait_lock(true))
+		return false;
+	mine = 1;
+	return true;
 }
 
 void memory_unlock_for_fault(void)
@@ -125,10 +158,48 @@ void memory_unlock(const uint64_t *signals)
 	mmio_restore_signals(signals);
 }
 
+/* ---- lending ---- */
+
+void memory_lock_lend(void)
+{
+	atomic_fetch_or(&calls, LENT);
+	atomic_store(&word, 3);
+	wake(&calls, INT32_MAX);
+	wake(&word, INT32_MAX);
+}
+
+bool memory_borrow(void)
+{
+	uint32_t expected = 0;
+
+	if (!change(&loan, &expected, 1))
+		while (atomic_exchange_explicit(&loan, 2, memory_order_acquire))
+			wait_on(&loan, 2);
+	if (atomic_load(&word) == 3)
+		return true;
+	memory_borrow_end();
+	return false;
+}
+
+void memory_borrow_end(void)
+{
+	if (atomic_exchange_explicit(&loan, 0, memory_order_release) == 2)
+		wake(&loan, 1);
+}
+
+void memory_lock_reclaim(void)
+{
+	memory_borrow();
+	atomic_fetch_and(&calls, ~LENT);
+	atomic_store(&word, 2);
+	memory_borrow_end();
+}
+
 void memory_lock_forked(void)
 {
 	atomic_store(&word, 1);
 	atomic_store(&calls, 0);
+	atomic_store(&loan, 0);
 }
 
 bool memory_lock_mine(void)

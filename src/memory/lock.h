@@ -21,10 +21,20 @@ void memory_lock(uint64_t *ret_signals);
 void memory_unlock(const uint64_t *signals);
 /*
  * The same in the handler of a fault, whose mask blocks the signals; of less importance than
- * calls that wait for it.
+ * calls that wait for it.  false: it can't be had, but is lent.
  */
-void memory_lock_for_fault(void);
+bool memory_lock_for_fault(void);
 void memory_unlock_for_fault(void);
+/*
+ * Who makes a fork holds it and waits for locks of libc's, and whoever has those may have to
+ * wait for a page.  So for this time it lends the lock to those who fault: they may look at
+ * everything and change nothing of the engine's, one at a time, between memory_borrow() and
+ * memory_borrow_end().  false: no longer, fault again.
+ */
+void memory_lock_lend(void);
+void memory_lock_reclaim(void);
+bool memory_borrow(void);
+void memory_borrow_end(void);
 /* In the child of a fork that was made with the lock: nobody else waits for it. */
 void memory_lock_forked(void);
 /* Whether this thread holds it. */

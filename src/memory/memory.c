@@ -24,6 +24,7 @@ static struct memory_notifier *notifiers;
 static memory_forking_fn *forking;
 static uint64_t fork_signals;
 static pid_t fork_pid; /* who is forking; 0 nobody */
+static bool filled;    /* during the fork, pages have come back without the engine's knowledge */
 
 /* The last access of this thread that was made again without that anything was done. */
 static __thread struct {
@@ -137,6 +138,14 @@ static bool would_do(uintptr_t address, bool write, bool fetch, bool missing)
 	return again.times < AGAIN_MAX;
 }
 
+/* What has come back is there in the child as well. */
+static void validate_filled(void)
+{
+	if (filled)
+		memory_validate(0, MEMORY_LIMIT);
+	filled = false;
+}
+
 static void settle(void)
 {
 	fork_pid = 0;
@@ -144,6 +153,7 @@ static void settle(void)
 	notifiers = NULL;
 	memory_vma_forked();
 	memory_vma_start();
+	validate_filled();
 }
 
 /* In a child that has not got to memory_fork_child() yet. */
@@ -169,16 +179,51 @@ static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bo
 	return MEMORY_RETRY;
 }
 
+static bool still_traps(uintptr_t start, uint64_t page)
+{
+	uintptr_t end;
+	uint8_t state;
+
+	if (page_is_protected(page))
+		return memory_vma_protection(start, &end) == PROT_NONE;
+	return memory_states(start, start + MEMORY_PAGE, &state) == 0 &&
+	       (state & memory_marker_state());
+}
+
+/* While a fork is made, from whose middle the child begins. */
+static enum memory_verdict resolve_borrowed(uintptr_t address, bool write, bool fetch, bool missing)
+{
+	uintptr_t start = address & ~(MEMORY_PAGE - 1);
+	enum memory_verdict verdict = MEMORY_RETRY;
+	uint64_t page;
+
+	if (!memory_borrow())
+		return MEMORY_RETRY;
+	page = pages_get(start);
+	if (!page_is_trapped(page) || !still_traps(start, page)) {
+		if (!would_do(address, write, fetch, missing))
+			verdict = MEMORY_NOT_OURS;
+	} else if (permits(page_protection(page), write, fetch)) {
+		filled = true;
+		memory_fill(start, page);
+	} else {
+		verdict = MEMORY_NOT_OURS;
+	}
+	memory_borrow_end();
+	return verdict;
+}
+
 enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	enum memory_verdict verdict;
 
-	/* With the lock, an access to the client's memory is a guarded one or an atfork handler's.
-	 */
+	/* With the lock, an access to the client's memory is a guarded one or made in a fork. */
 	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
 		return MEMORY_NOT_OURS;
-	memory_lock_for_fault();
-	settle_child();
+	if (memory_lock_mine())
+		settle_child();
+	if ((memory_lock_mine() && fork_pid) || !memory_lock_for_fault())
+		return resolve_borrowed(address, write, fetch, missing);
 	verdict = resolve(address, write, fetch, missing);
 	memory_unlock_for_fault();
 	return verdict;
@@ -270,13 +315,16 @@ void memory_fork_prepare(void)
 		forking();
 	share();
 	fork_pid = (pid_t)host_syscall(SYS_getpid);
+	memory_lock_lend();
 }
 
 void memory_fork_parent(void)
 {
-	if (!fork_pid)
+	if (!memory_lock_mine() || !fork_pid)
 		return;
+	memory_lock_reclaim();
 	fork_pid = 0;
+	validate_filled();
 	memory_unlock(&fork_signals);
 }
 

@@ -85,8 +85,9 @@ void memory_notify(uintptr_t start, uintptr_t end, enum memory_event event, cons
 /* ---- fork ---- */
 
 /*
- * Around a fork, the engine's lock is held; in the child nobody is notified any more, and what
- * is away has its content there too.  An owner that has to do something before is called first.
+ * Around a fork, the engine's lock is held, and lent; in the child nobody is notified any more, and
+ * what is away has its content there too.  An owner that has to do something before is called
+ * first.
  */
 typedef void memory_forking_fn(void);
 void memory_forking_register(memory_forking_fn *forking);

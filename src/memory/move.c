@@ -535,6 +535,25 @@ void memory_back(uintptr_t start, uintptr_t end)
 	atomic_fetch_add(&memory_moves, 1);
 }
 
+bool memory_fill(uintptr_t address, uint64_t page)
+{
+	const void *content = memory_content(page);
+	char *copy = host_mmap(NULL, MEMORY_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (host_is_error(copy))
+		return false;
+	if (content)
+		memcpy(copy, content, MEMORY_PAGE);
+	else
+		*(volatile char *)copy = 0;
+	if (protect((uintptr_t)copy, (uintptr_t)copy + MEMORY_PAGE, page_protection(page)) == 0 &&
+	    remap((uintptr_t)copy, address, MEMORY_PAGE, 0))
+		return true;
+	host_munmap(copy, MEMORY_PAGE);
+	return false;
+}
+
 /* ---- the client's memory calls ---- */
 
 static void drop_stores(uintptr_t start, uintptr_t to, uint64_t first)

@@ -60,6 +60,12 @@ int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigne
 void memory_back(uintptr_t start, uintptr_t end);
 
 /*
+ * Puts a page that is away, and traps, in its place with a copy of its content, in one step, of
+ * which the engine does not know yet: memory_validate() is to follow.  false: out of memory.
+ */
+bool memory_fill(uintptr_t address, uint64_t page);
+
+/*
  * Forgets what is owned in [start, end), with its content; `accessible`: the client finds
  * pages there that were never touched.  Else the mapping goes, or what traps is the client's.
  */

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -562,6 +563,81 @@ static void part_fork(void)
 	munmap(memory, SIZE);
 }
 
+/* ---- heap: malloc()'s memory on a device, and a lock that handlers of forks take ---- */
+
+#define HEAP_PAGES 128u
+#define BLOCKS     64u
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+static void use_blocks(uint64_t *seed)
+{
+	static __thread uint64_t *blocks[BLOCKS];
+	unsigned i = random_below(seed, BLOCKS), words = 1 + random_below(seed, 400);
+	uint64_t *block = blocks[i];
+
+	if (block && (block[block[0]] != (uintptr_t)block))
+		fail("a block holds %llx", (unsigned long long)block[block[0]]);
+	free(block);
+	block = blocks[i] = malloc((words + 1) * sizeof(*block));
+	block[0] = words;
+	block[words] = (uintptr_t)block;
+}
+
+static void *heap_thread(void *argument)
+{
+	unsigned thread = (unsigned)(uintptr_t)argument;
+	uint64_t seed = 0x9e3779b97f4a7c15 * (thread + 1);
+	char *data = map(HEAP_PAGES * PAGE);
+	pid_t pid;
+
+	while (!stop) {
+		if (thread == 0) {
+			pid = fork();
+			if (pid < 0)
+				fail("fork: %s", strerror(errno));
+			if (pid == 0)
+				_exit(0);
+			reap(pid);
+			done++;
+			stop |= time_is_up();
+		} else if (thread == 1) {
+			/* Some of it may not be mapped any more. */
+			call(random_below(&seed, DEVICES), HMM_DMIRROR_MIGRATE_TO_DEV,
+			     (char *)(((uintptr_t)sbrk(0) & ~(PAGE - 1)) - HEAP_PAGES * PAGE),
+			     HEAP_PAGES, data);
+			moved += HEAP_PAGES;
+		} else if (thread == 2) {
+			lock();
+			madvise(data, PAGE, MADV_DONTNEED);
+			unlock();
+		} else {
+			use_blocks(&seed);
+			done++;
+		}
+	}
+	munmap(data, HEAP_PAGES * PAGE);
+	return NULL;
+}
+
+static void part_heap(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	free(malloc(4 * HEAP_PAGES * 256));
+	pthread_atfork(lock, unlock, unlock);
+	run(heap_thread, THREADS);
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -570,7 +646,8 @@ static const struct {
 } parts[] = {{"use", part_use},
 	     {"exclusive", part_exclusive},
 	     {"calls", part_calls},
-	     {"fork", part_fork}};
+	     {"fork", part_fork},
+	     {"heap", part_heap}};
 
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 

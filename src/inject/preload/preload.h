@@ -267,5 +267,6 @@ extern const unsigned char syscall_routes[SYSCALL_ROUTES];
 long syscall_routed(long number, long a, long b, long c, long d, long e, long f);
 extern void *next_syscall, *next_vfork;
 pid_t fork_for_vfork(void);
+void register_fork_handlers(void);
 
 #endif

@@ -9,6 +9,66 @@
 
 #include "next.h"
 
+/* ---- the memory engine's part ---- */
+
+static void memory_prepare(void)
+{
+	const struct runtime *rt = live();
+
+	if (rt)
+		rt->memory_fork_prepare();
+}
+
+static void memory_parent(void)
+{
+	const struct runtime *rt = live();
+
+	if (rt)
+		rt->memory_fork_parent();
+}
+
+static void memory_child(void)
+{
+	const struct runtime *rt = live();
+
+	if (rt)
+		rt->memory_fork_child();
+}
+
+/*
+ * Before all other handlers, for then ours is called after them, and first when the fork has been
+ * made: they may wait for threads that wait for the engine.
+ */
+void register_fork_handlers(void)
+{
+	static atomic_flag done = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&done))
+		next___register_atfork(memory_prepare, memory_parent, memory_child, NULL);
+}
+
+int do___register_atfork(void *prepare, void *parent, void *child, void *library)
+{
+	register_fork_handlers();
+	return next___register_atfork(prepare, parent, child, library);
+}
+
+/* _Fork() calls no handlers. */
+static pid_t fork_alone(void)
+{
+	pid_t child;
+
+	memory_prepare();
+	child = next__Fork();
+	if (child == 0)
+		memory_child();
+	else
+		memory_parent();
+	return child;
+}
+
+/* ---- forks ---- */
+
 /*
  * One fork at a time, from prepare to its end: the runtime keeps what belongs to it in
  * one place.
@@ -46,7 +106,7 @@ pid_t do_fork(void)
 /* May be called in a signal handler, which may have interrupted one of the others here. */
 pid_t live__Fork(void)
 {
-	return activation_held() ? next__Fork() : fork_with(next__Fork);
+	return activation_held() ? next__Fork() : fork_with(fork_alone);
 }
 
 pid_t fork_for_vfork(void)

@@ -50,6 +50,7 @@ static __attribute__((constructor)) void start(void)
 		root_start();
 	if (!next_syscall)
 		resolve_next();
+	register_fork_handlers();
 	find_inherited();
 }
 
