@@ -163,6 +163,25 @@ static void settle_child(void)
 		settle();
 }
 
+/*
+ * There are as many mappings as may be (vm.max_map_count), so the page can't be made one of its own.
+ * All that traps around it comes back, from either end, where it becomes part of its neighbour.
+ */
+static void back_with_neighbours(uintptr_t start)
+{
+	uintptr_t low = start, end = start + MEMORY_PAGE;
+
+	while (page_is_protected(pages_get(low - MEMORY_PAGE)))
+		low -= MEMORY_PAGE;
+	while (page_is_protected(pages_get(end)))
+		end += MEMORY_PAGE;
+	memory_validate(low, end);
+	memory_notify(low, end, MEMORY_CLEAR, NULL);
+	memory_back(low, end);
+	for (; end > start && page_is_trapped(pages_get(start)); end -= MEMORY_PAGE)
+		memory_back(end - MEMORY_PAGE, end);
+}
+
 static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bool missing)
 {
 	uintptr_t start = address & ~(MEMORY_PAGE - 1);
@@ -175,8 +194,10 @@ static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bo
 	if (!permits(page_protection(page), write, fetch))
 		return MEMORY_NOT_OURS;
 	owners[page_owner(page)](start, page);
+	if (page_is_trapped(pages_get(start)))
+		back_with_neighbours(start);
 	again.times = 0;
-	return MEMORY_RETRY;
+	return page_is_trapped(pages_get(start)) ? MEMORY_NOT_OURS : MEMORY_RETRY;
 }
 
 static bool still_traps(uintptr_t start, uint64_t page)

@@ -227,6 +227,13 @@ static void enter(const struct piece *p, uintptr_t start, uintptr_t end, size_t 
 	}
 }
 
+static int empty(uintptr_t start, uintptr_t end)
+{
+	int ret = advise(start, end, MADV_DONTNEED);
+
+	return ret == -EINVAL ? advise(start, end, MADV_DONTNEED_LOCKED) : ret;
+}
+
 /* Makes [start, end) empty and trap: 0, PAGE_PROTECTED or -errno. */
 static int trap(struct memory_freeze *f, uintptr_t start, uintptr_t end)
 {
@@ -237,9 +244,7 @@ static int trap(struct memory_freeze *f, uintptr_t start, uintptr_t end)
 	ret = protect(start, end, PROT_NONE);
 	if (ret)
 		return ret;
-	ret = advise(start, end, MADV_DONTNEED);
-	if (ret == -EINVAL)
-		ret = advise(start, end, MADV_DONTNEED_LOCKED);
+	ret = empty(start, end);
 	if (ret) {
 		protect(start, end, f->protection);
 		return ret;
@@ -367,6 +372,16 @@ int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigne
 
 /* ---- back ---- */
 
+static void drop_stores(uintptr_t start, uintptr_t to, uint64_t first)
+{
+	if (first & PAGE_LINEAR && page_is_trapped(first)) {
+		store_release((uintptr_t)page_store(first), to - start);
+		return;
+	}
+	for (uintptr_t at = start; at < to && page_store(first); at += MEMORY_PAGE)
+		store_slot_free((uintptr_t)page_store(pages_get(at)));
+}
+
 /* A page that can't be written behind its protection: moved there, which costs a mapping. */
 static void install_page(uintptr_t at, uintptr_t slot, int protection)
 {
@@ -382,10 +397,14 @@ static void install_page(uintptr_t at, uintptr_t slot, int protection)
  */
 static uintptr_t back_held(uintptr_t start, uintptr_t end, uint64_t first)
 {
+	struct memory_vma held = {.start = start, .end = end};
 	uintptr_t at = start;
 
-	if (page_is_protected(first) || page_protection(first) != (PROT_READ | PROT_WRITE) ||
-	    !hold_missing(start, end))
+	if (page_is_protected(first) || page_protection(first) != (PROT_READ | PROT_WRITE))
+		return start;
+	/* With as many mappings as may be, a part of one can't be held. */
+	if (!hold_missing(start, end) &&
+	    (!memory_vma_find(start, &held) || !hold_missing(held.start, held.end)))
 		return start;
 	advise(start, end, MADV_GUARD_REMOVE);
 	for (; at < end; at += MEMORY_PAGE) {
@@ -404,7 +423,7 @@ static uintptr_t back_held(uintptr_t start, uintptr_t end, uint64_t first)
 	}
 	if (at < end)
 		protect(at, end, PROT_NONE);
-	hold_release(start, end);
+	hold_release(held.start, held.end);
 	pages_clear(start, at);
 	return at;
 }
@@ -428,12 +447,12 @@ static void back_copied(uintptr_t start, uintptr_t end, uint64_t first)
 		if (host_pwrite(memory_vma_mem(), (void *)store, MEMORY_PAGE, (off_t)at) !=
 		    (ssize_t)MEMORY_PAGE)
 			install_page(at, store, protection);
-		if (!(page & PAGE_LINEAR))
-			store_slot_free(store);
 	}
-	protect(start, end, protection);
-	if (first & PAGE_LINEAR)
-		store_release((uintptr_t)page_store(first), end - start);
+	if (protect(start, end, protection) && page_is_protected(first)) {
+		empty(start, end);
+		return;
+	}
+	drop_stores(start, end, first);
 	pages_clear(start, end);
 }
 
@@ -442,8 +461,9 @@ static void back_empty(uintptr_t start, uintptr_t end, uint64_t first)
 	int protection = page_protection(first), writable = protection | PROT_READ | PROT_WRITE;
 
 	/* In the kernel there is a page from now on, and not the zero page. */
-	if (page_is_protected(first) || protection != writable)
-		protect(start, end, writable);
+	if ((page_is_protected(first) || protection != writable) && protect(start, end, writable) &&
+	    page_is_protected(first))
+		return;
 	if (!page_is_protected(first))
 		advise(start, end, MADV_GUARD_REMOVE);
 	advise(start, end, MADV_POPULATE_WRITE);
@@ -555,16 +575,6 @@ bool memory_fill(uintptr_t address, uint64_t page)
 }
 
 /* ---- the client's memory calls ---- */
-
-static void drop_stores(uintptr_t start, uintptr_t to, uint64_t first)
-{
-	if (first & PAGE_LINEAR && page_is_trapped(first)) {
-		store_release((uintptr_t)page_store(first), to - start);
-		return;
-	}
-	for (uintptr_t at = start; at < to && page_store(first); at += MEMORY_PAGE)
-		store_slot_free((uintptr_t)page_store(pages_get(at)));
-}
 
 void memory_drop(uintptr_t start, uintptr_t end, bool accessible)
 {

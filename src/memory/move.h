@@ -56,7 +56,10 @@ bool memory_underfoot(uintptr_t start, uintptr_t end, uintptr_t *ret_start, uint
 int memory_away(struct memory_freeze *f, uintptr_t start, uintptr_t end, unsigned owner,
 		const uint8_t *states, const uint8_t *user);
 
-/* Gives back all that is away in [start, end): its content is in its place again. */
+/*
+ * Gives back all that is away in [start, end): its content is in its place again.  Pages that trap
+ * by protection stay away if the process can't have the mappings that this would take.
+ */
 void memory_back(uintptr_t start, uintptr_t end);
 
 /*

@@ -286,6 +286,32 @@ static void test_locked_memory(void **state)
 	munmap(p, 4 * PAGE);
 }
 
+/* Every other page, when the process can't have one more mapping. */
+static void test_as_many_mappings_as_may_be(void **state)
+{
+	const size_t others = (size_t)140000 * PAGE;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	unsigned long most = 0;
+	char *p, *room;
+
+	if (!f || fscanf(f, "%lu", &most) != 1 || most > 66000)
+		skip();
+	fclose(f);
+	p = rig_map(64 * PAGE);
+	rig_fill(p, 64 * PAGE, 6);
+	assert_int_equal(rig_away(p, 64 * PAGE), 64);
+	room = mmap(NULL, others, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(room, MAP_FAILED);
+	for (size_t at = PAGE; at < others && mprotect(room + at, PAGE, PROT_READ) == 0;
+	     at += 2 * PAGE)
+		;
+	for (unsigned i = 1; i < 64; i += 2)
+		assert_int_equal(rig_check(p + i * PAGE, 4, i * (PAGE / 4) * 2654435761u + 6), -1);
+	assert_int_equal(rig_check(p, 64 * PAGE, 6), -1);
+	munmap(room, others);
+	munmap(p, 64 * PAGE);
+}
+
 static void test_contents_can_be_changed(void **state)
 {
 	char *p = rig_map(2 * PAGE);
@@ -493,6 +519,7 @@ STARTED(test_scattered)
 STARTED(test_empty_pages)
 STARTED(test_private_file)
 STARTED(test_locked_memory)
+STARTED(test_as_many_mappings_as_may_be)
 STARTED(test_contents_can_be_changed)
 STARTED(test_guarded_copies_bring_back)
 STARTED(test_protections)
@@ -523,6 +550,7 @@ int main(void)
 		TEST(test_empty_pages),
 		TEST(test_private_file),
 		TEST(test_locked_memory),
+		TEST(test_as_many_mappings_as_may_be),
 		TEST(test_contents_can_be_changed),
 		TEST(test_guarded_copies_bring_back),
 		TEST(test_protections),
