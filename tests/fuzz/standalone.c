@@ -8,7 +8,9 @@
 
 #include "fuzz.h"
 
-#define RUNS      3000
+#ifndef RUNS
+#define RUNS 3000
+#endif
 #define SIZE_MAX_ 512
 
 static int replay(const char *path)
