@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/watch.h - ranges in which somebody in user space answers page faults: what the kernel
+ * keeps in VMAs and page tables for userfaultfd.
+ *
+ * A range says which faults are wanted and whose they are; marks say what is special about
+ * single pages of it.  The engine keeps the kernel's page tables so that such faults trap, and
+ * follows the client's memory calls.  Everything is under the engine's lock (memory/lock.h) if
+ * nothing else is said.  Rules: mm/userfaultfd.c, fs/userfaultfd.c.
+ */
+#ifndef STANDIN_MEMORY_WATCH_H
+#define STANDIN_MEMORY_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/vma.h"
+
+/* Faults that are wanted. */
+#define WATCH_MISSING 0x1u /* no page is there */
+#define WATCH_WP      0x2u /* a page is written to that is protected from writing */
+#define WATCH_MINOR   0x4u /* the page is in the page cache, and not mapped yet */
+#define WATCH_RWP     0x8u /* a page is used that is protected from all access */
+/* How they are. */
+#define WATCH_UNPOPULATED 0x10u /* pages can be protected that are not there yet */
+#define WATCH_WP_ASYNC    0x20u /* a write just lifts the protection */
+#define WATCH_RWP_ASYNC   0x40u
+#define WATCH_MODES       0x0fu
+
+struct watch_range {
+	uintptr_t start, end;
+	unsigned modes; /* WATCH_* */
+	void *owner;
+	enum memory_kind kind; /* of the mapping; private anonymous, shared (memory), hugetlb */
+	bool shared;
+	size_t page_size; /* bytes */
+};
+
+/*
+ * The owner's answers.  fault(): called in a fault handler or an ordinary context with the lock:
+ * makes the fault known and returns a ticket for wait(), which is called without the lock and
+ * returns when the access is to be made again.  NULL: there is to be no message; the access
+ * gets SIGBUS.  wait() runs with the signal mask that the thread had at its access, and may be
+ * left for good by a longjmp out of a signal handler.
+ */
+struct watch_ops {
+	void *(*fault)(void *owner, uintptr_t address, unsigned reason, bool write);
+	void (*wait)(void *ticket, const uint64_t *signals);
+	/*
+	 * The range of an owner has been moved, emptied, unmapped by the client or is now a
+	 * child's; see enum watch_event.  With the lock, after the call has been made; what is to
+	 * wait for a reader does so in settle(), which the calling thread makes afterwards,
+	 * without the lock.
+	 */
+	void (*event)(void *owner, const struct watch_event *event);
+	void (*settle)(void);
+};
+
+enum watch_what {
+	WATCH_REMAPPED, /* start, size: from where; to: where to */
+	WATCH_REMOVED,  /* contents of start, size go: before they do */
+	WATCH_UNMAPPED, /* start, size */
+};
+
+struct watch_event {
+	enum watch_what what;
+	uintptr_t start, to;
+	size_t size;
+};
+
+/* Before the first range.  The operations stay the caller's. */
+void watch_register(const struct watch_ops *ops);
+
+/* Whether there is any range: one load, without the lock. */
+bool watch_any(void);
+/* The first range that ends above `address`, or NULL.  Good until the lock is given up. */
+const struct watch_range *watch_find(uintptr_t address);
+
+/*
+ * Watches [start, end), page aligned, which lies in mappings that can be watched (the caller has
+ * checked them), in the place of what was watched there.  From then on missing pages trap.
+ * 0 or -ENOMEM; then nothing has changed.
+ */
+int watch_set(uintptr_t start, uintptr_t end, unsigned modes, void *owner);
+/* No more; protections and traps that were for the range go.  Waiters are the owner's affair. */
+void watch_clear(uintptr_t start, uintptr_t end);
+/* The same for all ranges of an owner. */
+void watch_clear_owner(void *owner);
+/* Other modes of how (not of which) for all ranges of an owner. */
+void watch_change_owner(void *owner, unsigned add, unsigned remove);
+
+/* ---- what faults ask ---- */
+
+enum watch_verdict {
+	WATCH_NOT_OURS, /* go on as if nothing were watched */
+	WATCH_RETRY,    /* it has been resolved */
+	WATCH_ASK,      /* wait for the owner */
+	WATCH_POISONED, /* SIGBUS */
+};
+
+/*
+ * What an access that trapped is.  The reason, one of the four, and the range go to *ret_reason
+ * and *ret_range.  What is resolved without the owner is: asynchronous protection, pages
+ * of the page cache in a range that doesn't want minor faults, and so on.
+ */
+enum watch_verdict watch_classify(uintptr_t address, bool write, unsigned *ret_reason,
+				  const struct watch_range **ret_range);
+
+/* ---- what owners do ---- */
+
+/*
+ * Contents for pages that are missing.  `to`, `size` are page aligned, not empty and in one
+ * range (the caller has checked).  They return how many bytes have been done, from the start
+ * up to the first page that can't be, or -errno if that was the first: -EEXIST there is a page;
+ * -EFAULT the source, or the page isn't in the page cache (watch_continue); and so on.  A page
+ * appears whole.  No protection of the client's stops them.
+ *
+ * watch_copy() may give the lock up in between, as the kernel does for its lock, and looks again.
+ */
+#define WATCH_PROTECT 0x1u /* protected from writing (WATCH_WP) */
+long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags);
+long watch_zero(uintptr_t to, size_t size);
+long watch_continue(uintptr_t to, size_t size, unsigned flags);
+long watch_poison(uintptr_t to, size_t size);
+/*
+ * Moves pages of private anonymous memory.  `holes`: those that are missing at the source are
+ * passed over.  -ENOENT, -EEXIST, -EBUSY (not this process's alone).
+ */
+long watch_move(uintptr_t to, uintptr_t from, size_t size, bool holes);
+
+/* Protects (or no more) what is in [start, end) of ranges with WATCH_WP.  0 or -errno. */
+int watch_protect(uintptr_t start, uintptr_t end, bool on);
+/* The same for all access, of ranges with WATCH_RWP. */
+int watch_protect_all(uintptr_t start, uintptr_t end, bool on);
+
+/* ---- what others ask ---- */
+
+/* The client's protection of a page that the kernel says is `protection`: see vma.c. */
+int watch_client_protection(uintptr_t address, int protection);
+/* Corrects an entry of /proc/self/pagemap. */
+uint64_t watch_shown(uintptr_t address, uint64_t entry);
+
+#endif
