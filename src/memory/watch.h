@@ -28,21 +28,42 @@
 #define WATCH_RWP_ASYNC   0x40u
 #define WATCH_MODES       0x0fu
 
+/* A part of one mapping, which is alike; neighbours are different. */
 struct watch_range {
 	uintptr_t start, end;
 	unsigned modes; /* WATCH_* */
 	void *owner;
-	enum memory_kind kind; /* of the mapping; private anonymous, shared (memory), hugetlb */
+	enum memory_kind kind; /* of the mapping */
 	bool shared;
 	size_t page_size; /* bytes */
+	int protection;   /* the client's */
+
+	/* The engine's own. */
+	bool by_protection; /* what is missing traps by protection, else by markers */
+	uintptr_t alias;    /* of shared memory: where else its pages are mapped; 0: nowhere */
 };
+
+enum watch_what {
+	WATCH_REMAPPED, /* start, size: from where; to: where to */
+	WATCH_REMOVED,  /* contents of start, size go */
+	WATCH_UNMAPPED, /* start, size */
+};
+
+struct watch_event {
+	enum watch_what what;
+	uintptr_t start, to;
+	size_t size;
+};
+
+/* Or'ed to a fault's reason: by a system call, which would fail with EFAULT. */
+#define WATCH_BY_KERNEL 0x100u
 
 /*
  * The owner's answers.  fault(): called in a fault handler or an ordinary context with the lock:
  * makes the fault known and returns a ticket for wait(), which is called without the lock and
  * returns when the access is to be made again.  NULL: there is to be no message; the access
- * gets SIGBUS.  wait() runs with the signal mask that the thread had at its access, and may be
- * left for good by a longjmp out of a signal handler.
+ * gets SIGBUS.  wait() runs with the signal mask that the thread had at its access, which is
+ * `signals` and has been set; it may be left for good by a longjmp out of a signal handler.
  */
 struct watch_ops {
 	void *(*fault)(void *owner, uintptr_t address, unsigned reason, bool write);
@@ -55,24 +76,17 @@ struct watch_ops {
 	 */
 	void (*event)(void *owner, const struct watch_event *event);
 	void (*settle)(void);
-};
-
-enum watch_what {
-	WATCH_REMAPPED, /* start, size: from where; to: where to */
-	WATCH_REMOVED,  /* contents of start, size go: before they do */
-	WATCH_UNMAPPED, /* start, size */
-};
-
-struct watch_event {
-	enum watch_what what;
-	uintptr_t start, to;
-	size_t size;
+	/*
+	 * In the child of a fork, with the lock.  The ranges are as in the parent; all that
+	 * have not got another owner by watch_inherit() when it returns are cleared.
+	 */
+	void (*forked)(void);
 };
 
 /* Before the first range.  The operations stay the caller's. */
 void watch_register(const struct watch_ops *ops);
 
-/* Whether there is any range: one load, without the lock. */
+/* Whether anything is watched: one load, without the lock. */
 bool watch_any(void);
 /* The first range that ends above `address`, or NULL.  Good until the lock is given up. */
 const struct watch_range *watch_find(uintptr_t address);
@@ -89,6 +103,8 @@ void watch_clear(uintptr_t start, uintptr_t end);
 void watch_clear_owner(void *owner);
 /* Other modes of how (not of which) for all ranges of an owner. */
 void watch_change_owner(void *owner, unsigned add, unsigned remove);
+/* In ops->forked(): what was `from`'s is `to`'s in this process. */
+void watch_inherit(void *from, void *to);
 
 /* ---- what faults ask ---- */
 
@@ -136,8 +152,6 @@ int watch_protect_all(uintptr_t start, uintptr_t end, bool on);
 
 /* ---- what others ask ---- */
 
-/* The client's protection of a page that the kernel says is `protection`: see vma.c. */
-int watch_client_protection(uintptr_t address, int protection);
 /* Corrects an entry of /proc/self/pagemap. */
 uint64_t watch_shown(uintptr_t address, uint64_t entry);
 
