@@ -38,6 +38,8 @@ static const char run[] =
 	"  --net KIND[,ifname=NAME]       /dev/net/tun stood in for, and what its taps are plugged\n"
 	"                                 into: loopback, hub=PATH, socket=PATH, pcap=FILE, null,\n"
 	"                                 flood=BYTES\n"
+	"  --uffd auto|native|emulate     whose userfaultfd: the kernel's where it is permitted, the\n"
+	"                                 kernel's, or our own (auto)\n"
 	"  --vdpa MODEL[,KEY=VALUE]...    add a vDPA device, /dev/vhost-vdpa-0 and on (see 'standin\n"
 	"                                 list --devices')\n"
 	"  --vhost-scsi wwpn=WWPN,lun0=FILE[,KEY=VALUE]...\n"

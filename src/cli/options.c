@@ -246,6 +246,7 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"vdpa", required_argument, NULL, 'V'},
 		{"net", required_argument, NULL, 'n'},
 		{"hmm", required_argument, NULL, 'H'},
+		{"uffd", required_argument, NULL, 'u'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -280,6 +281,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 'H':
 			result = directive(c, "hmm", optarg);
+			break;
+		case 'u':
+			result = directive(c, "uffd", optarg);
 			break;
 		case 'v':
 			result = directive(c, "vsock", optarg);

@@ -142,11 +142,15 @@ static ssize_t transfer(const char *name, int fd, struct file *f, void *buffer, 
 
 ssize_t call_pread(int fd, struct file *f, void *buffer, size_t size, off_t offset)
 {
+	if (offset >= 0 && f->ops->pipe)
+		return -ESPIPE;
 	return offset < 0 ? -EINVAL : transfer("pread", fd, f, buffer, size, offset, false);
 }
 
 ssize_t call_pwrite(int fd, struct file *f, const void *buffer, size_t size, off_t offset)
 {
+	if (offset >= 0 && f->ops->pipe)
+		return -ESPIPE;
 	return offset < 0 ? -EINVAL : transfer("pwrite", fd, f, (void *)buffer, size, offset, true);
 }
 

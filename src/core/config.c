@@ -474,6 +474,19 @@ static int set_traps(struct config *c, const char *value, char *error)
 	return fail(error, "set: memory.traps is auto, guard or protect, not '%s'", value);
 }
 
+/* By enum uffd_mode. */
+static const char *const uffd_names[] = {"auto", "native", "emulate"};
+
+static int set_uffd(struct config *c, const char *value, char *error)
+{
+	for (unsigned i = 0; i < sizeof(uffd_names) / sizeof(uffd_names[0]); i++)
+		if (strcmp(value, uffd_names[i]) == 0) {
+			c->uffd = (enum uffd_mode)i;
+			return 0;
+		}
+	return fail(error, "uffd: it is auto, native or emulate, not '%s'", value);
+}
+
 static int set(struct config *c, const char *assignment, char *error)
 {
 	const char *value = strchr(assignment, '=');
@@ -552,6 +565,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 		result = add_net(c, rest, error);
 	} else if (strcmp(word, "hmm") == 0) {
 		result = parse_hmm(c, rest, error);
+	} else if (strcmp(word, "uffd") == 0) {
+		result = set_uffd(c, rest, error);
 	} else if (strcmp(word, "directory") == 0) {
 		result = replace_string(&c->directory, rest, error);
 	} else {
@@ -722,6 +737,7 @@ char *config_format(const struct config *c)
 	fprintf(out, "set memory.traps=%s\n", traps_names[c->settings.traps]);
 	fprintf(out, "hmm devices=%u,memory=%llu,coherent=%s\n", c->hmm.devices,
 		(unsigned long long)c->hmm.memory, c->hmm.coherent ? "on" : "off");
+	fprintf(out, "uffd %s\n", uffd_names[c->uffd]);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;

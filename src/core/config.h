@@ -15,6 +15,7 @@
  *	vhost-scsi wwpn=naa.5001405000000001,lun0=disk.img
  *	net socket=/run/passt.sock,ifname=tap0
  *	hmm devices=2,memory=256M
+ *	uffd emulate
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -73,6 +74,13 @@ struct hmm_config {
 	uint64_t memory;  /* bytes that each has; 0: no limit */
 };
 
+/* Whose userfaultfd(2) the client gets. */
+enum uffd_mode {
+	UFFD_AUTO,    /* the kernel's where it is permitted and can do what is asked for */
+	UFFD_NATIVE,  /* the kernel's */
+	UFFD_EMULATE, /* ours; none of the kernel's is used, for nothing */
+};
+
 /* How pages of the client's are made to trap (src/memory). */
 enum memory_traps {
 	MEMORY_TRAPS_AUTO,    /* by guard markers where the kernel has them */
@@ -103,6 +111,7 @@ struct config {
 	struct net_config *nets;
 	size_t n_nets;
 	struct hmm_config hmm;
+	enum uffd_mode uffd;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };

@@ -68,8 +68,8 @@ static void file_init(struct file *f, const struct file_ops *ops, void *priv, in
 	atomic_store(&f->refs, 1);
 }
 
-int file_install_over(int placeholder, const struct file_ops *ops, void *priv, int flags,
-                      uint32_t rdev)
+static int install(int placeholder, int self, int peer, const struct file_ops *ops, void *priv,
+		   int flags, uint32_t rdev)
 {
 	struct file *f = file_allocate();
 	int result;
@@ -77,6 +77,8 @@ int file_install_over(int placeholder, const struct file_ops *ops, void *priv, i
 	if (!f)
 		return -ENOMEM;
 	file_init(f, ops, priv, flags, rdev);
+	f->self = self;
+	f->peer = peer;
 	result = fdtable_install(placeholder, f);
 	if (result < 0) {
 		atomic_store(&f->refs, 0);
@@ -86,10 +88,34 @@ int file_install_over(int placeholder, const struct file_ops *ops, void *priv, i
 	return placeholder;
 }
 
+int file_install_over(int placeholder, const struct file_ops *ops, void *priv, int flags,
+                      uint32_t rdev)
+{
+	return install(placeholder, -1, -1, ops, priv, flags, rdev);
+}
+
+static int install_pipe(const struct file_ops *ops, void *priv, int flags, uint32_t rdev)
+{
+	int peer = -1, fd = placeholder_pipe(flags, &peer), self, result;
+
+	if (fd < 0)
+		return fd;
+	self = hostfd_duplicate(fd);
+	result = self < 0 ? self : install(fd, self, peer, ops, priv, flags, rdev);
+	if (result < 0) {
+		host_close(fd);
+		hostfd_close(self);
+		hostfd_close(peer);
+	}
+	return result;
+}
+
 int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rdev)
 {
 	int fd, result;
 
+	if (ops->pipe)
+		return install_pipe(ops, priv, flags, rdev);
 	fd = placeholder_memfd(ops->kind, flags);
 	if (fd < 0)
 		return fd;

@@ -30,9 +30,12 @@ struct file_ops {
 	const struct ioctl_table *ioctls;
 	bool messages; /* read, written and polled: the placeholder is a socket, and what poll
 			* says of it is file_set_events()'s */
+	bool pipe; /* messages that are only read: the placeholder is a pipe, which the room makes
+		    * readable (core/placeholder.h) */
 	bool of_process; /* about the memory of the process that opens it: a forked child that
 			  * does so has a file of its own, not one of its parent's */
 	bool seeks; /* lseek(2) sets a position that means nothing; else it is ESPIPE */
+	bool still; /* lseek(2) does nothing and says 0 */
 	/*
 	 * Until file_take() a file is as good as one that is newly opened: a process that gets a
 	 * descriptor of it over a socket or through an exec opens its own in its place.
@@ -72,9 +75,9 @@ struct file {
 	_Atomic int refs;
 	dev_t dev;         /* identity: the placeholder's inode */
 	ino_t ino;
-	int self;          /* of a placeholder that is a socket, or of a file that may be reopened:
-			    * private; -1 */
-	int peer;          /* the other end of a socket, private; -1 */
+	int self;          /* of a placeholder that is a socket or a pipe, or of a file that may
+			    * be reopened: private; -1 */
+	int peer;          /* the other end of a socket or pipe, private; -1 */
 	int origin;        /* the placeholder of the file that it was reopened for, private; -1 */
 	short events;      /* what poll says of it, see file_set_events() */
 	struct file *hash_next; /* inode hash, under the fd table's lock */

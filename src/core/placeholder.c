@@ -4,7 +4,8 @@
  *
  * A socket is writable while what it has sent takes up little of its buffer.  So the buffer
  * is made as small as can be and one message sent, which is taken from the other end when
- * the file shall be writable.  It is readable while a message from the other end waits.
+ * the file shall be writable.  It is readable while a message from the other end waits.  A pipe
+ * is so while it holds a byte.
  */
 #include "core/placeholder.h"
 
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -112,6 +114,34 @@ int placeholder_socket(const char *kind, int flags, int *ret_peer)
 	}
 	*ret_peer = (int)result;
 	return pair[0];
+}
+
+int placeholder_pipe(int flags, int *ret_peer)
+{
+	int pair[2];
+	long result = host_syscall(SYS_pipe2, pair, flags & (O_CLOEXEC | O_NONBLOCK));
+
+	if (result < 0)
+		return (int)result;
+	result = hostfd_adopt(pair[1]);
+	if (result < 0) {
+		host_close(pair[0]);
+		return (int)result;
+	}
+	*ret_peer = (int)result;
+	return pair[0];
+}
+
+/* Somebody may have taken the byte by a system call of his own, so one looks before. */
+void placeholder_pipe_set_readable(int self, int peer, bool readable)
+{
+	int waiting = 0;
+	char byte = 0;
+
+	if (readable)
+		host_write(peer, &byte, 1);
+	else if (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0)
+		host_read(self, &byte, 1);
 }
 
 void placeholder_set_readable(int self, int peer, bool readable)

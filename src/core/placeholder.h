@@ -30,6 +30,15 @@ int placeholder_memfd(const char *kind, int flags);
  */
 int placeholder_socket(const char *kind, int flags, int *ret_peer);
 /*
+ * The read end of a pipe, for files that are read and polled but not written: not readable at
+ * first.  *ret_peer is the other end (private).  `flags` may have O_CLOEXEC and O_NONBLOCK.
+ * Descriptor or -errno.
+ */
+int placeholder_pipe(int flags, int *ret_peer);
+/* As placeholder_set_readable(); safe in a signal handler. */
+void placeholder_pipe_set_readable(int self, int peer, bool readable);
+
+/*
  * A mark that every process sees which has a descriptor of the placeholder, and which goes
  * with the placeholder: the sticky bit of its inode.
  */

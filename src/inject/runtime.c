@@ -31,6 +31,7 @@
 #include "memory/memory.h"
 #include "memory/mmio.h"
 #include "memory/show.h"
+#include "uffd/entry.h"
 
 /* ---- calls on files ---- */
 
@@ -149,10 +150,12 @@ static bool runtime_message(int fd, const struct iovec *iov, int count, size_t t
 static off_t runtime_lseek(int fd, off_t offset, int whence)
 {
 	struct file *f = file_get(fd);
-	bool seeks = f && f->ops->seeks;
+	bool seeks = f && f->ops->seeks, still = f && f->ops->still;
 
 	if (f)
 		file_put(f);
+	if (still)
+		return whence < SEEK_SET || whence > SEEK_HOLE ? -EINVAL : 0;
 	if (f && !seeks)
 		return -ESPIPE;
 	if (seeks && (whence == SEEK_DATA || whence == SEEK_HOLE))
@@ -206,6 +209,7 @@ static struct runtime table = {
 	.slots = fdtable_slots,
 	.n_slots = FDTABLE_SLOTS,
 	.open = runtime_open,
+	.userfaultfd = uffd_system_call,
 	.owns = runtime_owns,
 	.name = runtime_name,
 	.ioctl = runtime_ioctl,

@@ -36,6 +36,8 @@ struct runtime {
 
 	/* A device node's path, already made absolute.  -ENOENT: no such node. */
 	int (*open)(const char *path, int flags);
+	/* userfaultfd(2), whoever answers it. */
+	int (*userfaultfd)(int flags);
 	/* Whether fd is stood in for; asks the kernel if unknown.  rdev is what stat shows. */
 	bool (*owns)(int fd, uint32_t *ret_rdev);
 	/* What /proc/self/fd/N shows for fd: its length, or -EBADF if it isn't stood in for. */

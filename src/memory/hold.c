@@ -8,15 +8,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/ioctl.h>
-#include <linux/userfaultfd.h>
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "memory/radix.h"
-#include "uapi/mm.h"
+#include "uapi/userfaultfd.h"
 
 static int fd = -EBADF; /* -EBADF: not opened yet; else negative: there is none */
+static bool refused;
+
+void hold_refuse(void)
+{
+	refused = true;
+}
 
 static void open_it(void)
 {
@@ -41,6 +45,8 @@ bool hold_missing(uintptr_t start, uintptr_t end)
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
+	if (refused)
+		return false;
 	if (fd == -EBADF)
 		open_it();
 	return fd >= 0 && host_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &r) == 0;

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The kernel's is not to be used: nothing can be held from now on. */
+void hold_refuse(void);
+
 /*
  * From now on a missing page of [start, end), which is private anonymous memory, stays missing:
  * an access raises SIGBUS.  false: it can't be had, for the range or at all.

@@ -103,7 +103,8 @@ static void link_directory(struct builder *b, const char *directory)
 /* Nodes that the tree may not have and that the kernel's then stand for. */
 static bool is_optional_node(const char *path)
 {
-	return strcmp(path, "/dev/net/tun") == 0 || strcmp(path, "/dev/vsock") == 0;
+	return strcmp(path, "/dev/net/tun") == 0 || strcmp(path, "/dev/vsock") == 0 ||
+	       strcmp(path, "/dev/userfaultfd") == 0;
 }
 
 /* A prefix that we have nothing for is the real one; most real nodes are hidden. */

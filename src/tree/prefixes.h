@@ -12,6 +12,7 @@
 static const char *const tree_prefixes[] = {
 	"/dev/hmm_dmirror#",
 	"/dev/net/tun",
+	"/dev/userfaultfd",
 	"/dev/vfio",
 	"/dev/vhost-net",
 	"/dev/vhost-scsi",

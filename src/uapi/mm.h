@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * uapi/mm.h - names of <linux/fs.h>, <linux/mman.h> and <linux/userfaultfd.h> that kernels
- * after 6.1 added, with the numbers and layouts that the kernel's user interface fixes.
+ * uapi/mm.h - names of <linux/fs.h> and <linux/mman.h> that kernels after 6.1 added, with the numbers and layouts that the kernel's user interface fixes.
  */
 #ifndef STANDIN_UAPI_MM_H
 #define STANDIN_UAPI_MM_H
@@ -70,16 +69,6 @@ struct pm_scan_arg {
 	__u64 vec, vec_len;
 	__u64 max_pages;
 	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#endif
-
-/* ioctl of userfaultfd, 6.8: moves pages. */
-#ifndef UFFDIO_MOVE
-#define UFFDIO_MOVE _IOWR(0xAA, 5, struct uffdio_move)
-struct uffdio_move {
-	__u64 dst, src, len;
-	__u64 mode;
-	__s64 move;
 };
 #endif
 

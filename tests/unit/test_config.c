@@ -61,7 +61,8 @@ static void test_reads_back(void **state)
 				   "set vfio.dma_entry_limit=5\n"
 				   "set vfio.memlock=on\n"
 				   "set memory.traps=protect\n"
-				   "hmm devices=3,memory=1048576,coherent=off\n";
+				   "hmm devices=3,memory=1048576,coherent=off\n"
+				   "uffd emulate\n";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
 	char *back;
@@ -116,6 +117,7 @@ static void test_errors_are_one_clear_line(void **state)
 	check_bad("hmm coherent=perhaps\n", "line 1: hmm: coherent is on or off, not 'perhaps'");
 	check_bad("hmm devices\n", "line 1: hmm: 'devices' is not key=value");
 	check_bad("hmm colour=red\n", "line 1: hmm: no key is named 'colour'");
+	check_bad("uffd on\n", "line 1: uffd: it is auto, native or emulate, not 'on'");
 	check_bad("set memory.traps=all\n",
 		  "line 1: set: memory.traps is auto, guard or protect, not 'all'");
 	check_bad("vhost-scsi lun0=disk.img\n",

@@ -24,9 +24,17 @@ static ssize_t put_link(char *buffer, size_t size, size_t was, const char *text,
 	return (ssize_t)length;
 }
 
+static bool is_pipe(const char *text, size_t length)
+{
+	static const char pipe[] = "pipe:[";
+
+	return length >= sizeof(pipe) - 1 && memcmp(text, pipe, sizeof(pipe) - 1) == 0;
+}
+
 /*
  * Whether the link is that of a descriptor that we stand in for, /proc/self/fd/5 with
- * "/memfd:standin:..." for its text: then what the kernel would show is put in `name`.
+ * "/memfd:standin:..." or "pipe:[...]" for its text: then what the kernel would show is put
+ * in `name`.
  */
 static bool descriptor_name(const char *path, const char *text, size_t length, char name[PATH_MAX])
 {
@@ -35,7 +43,8 @@ static bool descriptor_name(const char *path, const char *text, size_t length, c
 	char *end;
 	long fd;
 
-	if (length < sizeof(memfd) - 1 || memcmp(text, memfd, sizeof(memfd) - 1) != 0)
+	if ((length < sizeof(memfd) - 1 || memcmp(text, memfd, sizeof(memfd) - 1) != 0) &&
+	    !is_pipe(text, length))
 		return false;
 	fd = strtol(last ? last + 1 : path, &end, 10);
 	return !*end && end[-1] != '/' && fd_ours((int)fd) &&
@@ -84,7 +93,7 @@ static ssize_t shown_link(int dirfd, const char *path, char *buffer, size_t size
 {
 	size_t length = (size_t)n, shared = length < root_size() ? length : root_size();
 
-	if (n <= 0 || buffer[0] != '/' || root_size() == 0)
+	if (n <= 0 || root_size() == 0 || (buffer[0] != '/' && !is_pipe(buffer, length)))
 		return n;
 	if (memcmp(buffer, root, shared) == 0 && (length >= root_size() || length == size))
 		return reread(dirfd, path, buffer, size, length);

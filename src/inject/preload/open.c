@@ -169,6 +169,15 @@ long syscall_openat2(int dirfd, const char *path, void *how, size_t size)
 	return result(raw4(SYS_openat2, dirfd, l.path, how, size));
 }
 
+long syscall_userfaultfd(int flags)
+{
+	const struct runtime *rt = activate();
+
+	if (!rt)
+		return result(raw1(SYS_userfaultfd, flags));
+	return result(rt->userfaultfd(flags));
+}
+
 /* The flags of open(2) that a mode of fopen(3) means. */
 static int mode_flags(const char *mode)
 {
