@@ -46,17 +46,14 @@ void segv_forked(void)
 	stack_forked();
 }
 
-static bool in_guarded_copy(ucontext_t *uc)
+/* Where a guarded copy goes on that faults at `ip`; 0: that is none. */
+static uintptr_t guarded_fixup(uintptr_t ip)
 {
-	uintptr_t ip = *context_ip(uc);
-
 	if (ip >= (uintptr_t)guarded_copy && ip < (uintptr_t)guarded_copy_fixup)
-		*context_ip(uc) = (uintptr_t)guarded_copy_fixup;
-	else if (ip >= (uintptr_t)guarded_copies && ip < (uintptr_t)guarded_copies_fixup)
-		*context_ip(uc) = (uintptr_t)guarded_copies_fixup;
-	else
-		return false;
-	return true;
+		return (uintptr_t)guarded_copy_fixup;
+	if (ip >= (uintptr_t)guarded_copies && ip < (uintptr_t)guarded_copies_fixup)
+		return (uintptr_t)guarded_copies_fixup;
+	return 0;
 }
 
 static void give_up(const struct mmio_hit *hit, ucontext_t *uc)
@@ -96,20 +93,46 @@ static bool may_be_memory(int signal, int code)
 	return signal == SIGSEGV && (code == SEGV_MAPERR || code == SEGV_ACCERR);
 }
 
+/* Whether the engine has an answer. */
+static bool claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
+{
+	bool guarded = guarded_fixup(*context_ip(uc)) != 0;
+	struct memory_access access = {
+		.address = (uintptr_t)info->si_addr,
+		.write = context_is_store(uc),
+		.fetch = context_is_fetch(uc),
+		.missing = signal == SIGBUS,
+		.signals = guarded ? NULL : (const uint64_t *)&uc->uc_sigmask,
+	};
+	enum memory_verdict verdict = memory_fault(&access);
+
+	if (verdict == MEMORY_NOT_OURS)
+		return false;
+	if (verdict == MEMORY_RETRY)
+		return true;
+	if (guarded)
+		return false;
+	info->si_signo = SIGBUS;
+	info->si_code = verdict == MEMORY_POISONED ? memory_poison_code() : BUS_ADRERR;
+	signals_instead(SIGBUS, info, uc);
+	return true;
+}
+
 bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
-	uintptr_t address = (uintptr_t)info->si_addr;
+	uintptr_t address = (uintptr_t)info->si_addr, fixup;
 	struct access access = {.uc = uc, .address = address};
 
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
 		return false;
-	if (may_be_memory(signal, info->si_code) &&
-	    memory_fault(address, context_is_store(uc), context_is_fetch(uc), signal == SIGBUS) ==
-		    MEMORY_RETRY)
+	if (may_be_memory(signal, info->si_code) && claim_memory(signal, info, uc))
 		return true;
-	if (in_guarded_copy(uc))
+	fixup = guarded_fixup(*context_ip(uc));
+	if (fixup) {
+		*context_ip(uc) = fixup;
 		return true;
+	}
 	if (signal != SIGSEGV || info->si_code != SEGV_ACCERR || address == *context_ip(uc))
 		return false;
 	mmio_find((const void *)address, &access.hit);

@@ -198,6 +198,20 @@ void signals_deliver(int signal, siginfo_t *info, ucontext_t *uc)
 	call_handler(signal, &action, info, uc);
 }
 
+void signals_instead(int signal, siginfo_t *info, ucontext_t *uc)
+{
+	struct kernel_action action;
+
+	shown_get(signal, &action);
+	if (action.handler != SIG_DFL && action.handler != SIG_IGN && !(believed & BIT(signal))) {
+		signals_deliver(signal, info, uc);
+		return;
+	}
+	/* The access would raise the other one again. */
+	signals_default(signal);
+	signals_raise(signal, info->si_code, info->si_addr);
+}
+
 static void entry(int signal, siginfo_t *info, void *context)
 {
 	int saved = errno;

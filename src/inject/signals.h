@@ -35,6 +35,8 @@ void signals_mask_show(sigset_t *old);
 
 /* Gives the signal to the client as the kernel would have. */
 void signals_deliver(int signal, siginfo_t *info, ucontext_t *uc);
+/* The same for a fault that raised another signal than `signal`, which the client is to get. */
+void signals_instead(int signal, siginfo_t *info, ucontext_t *uc);
 /* A synchronous signal of another number, pending for this thread when the handler returns. */
 void signals_raise(int signal, int code, void *address);
 /* Restores the default action: the next occurrence ends the process. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent.  A fork is
+ * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent; and the kernel's
+ * number of the thread that holds it.  That is asked for each time: a process made by
+ * clone(CLONE_VM) may run with the thread-local variables of the thread that made it.  A fork is
  * made by a thread that holds it (memory/memory.c), so in the child it is held by the thread that
  * is there.
  *
@@ -27,7 +29,13 @@
 static _Atomic uint32_t word;
 static _Atomic uint32_t calls; /* that wait, and LENT */
 static _Atomic uint32_t loan;  /* of those who borrow: 0, 1, 2 as above */
-static __thread unsigned mine __attribute__((tls_model("initial-exec")));
+static _Atomic int holder;     /* 0: nobody */
+static unsigned depth;         /* how often it has taken the lock */
+
+static int self(void)
+{
+	return (int)host_syscall(SYS_gettid);
+}
 
 static bool change(_Atomic uint32_t *p, uint32_t *expected, uint32_t value)
 {
@@ -66,6 +74,12 @@ static bool wait_lock(bool borrows)
 			continue;
 		wait_on(&word, now == 3 ? 3 : 2);
 	}
+}
+
+static void taken(void)
+{
+	atomic_store_explicit(&holder, self(), memory_order_relaxed);
+	depth = 1;
 }
 
 static void take(void)
@@ -115,8 +129,8 @@ void memory_lock(uint64_t *ret_signals)
 	uintptr_t away = 0;
 
 	mmio_block_signals(ret_signals);
-	if (mine) {
-		mine++;
+	if (memory_lock_mine()) {
+		depth++;
 		return;
 	}
 	touch_below();
@@ -127,29 +141,31 @@ void memory_lock(uint64_t *ret_signals)
 		take();
 		away += MEMORY_PAGE;
 	}
-	mine = 1;
+	taken();
 }
 
 bool memory_lock_for_fault(void)
 {
 	uint32_t waiting = atomic_load(&calls);
 
-	if (mine) {
-		mine++;
+	if (memory_lock_mine()) {
+		depth++;
 		return true;
 	}
 	if (waiting && !(waiting & LENT))
 		wait_on(&calls, waiting);
 	if (!try_lock() && !wait_lock(true))
 		return false;
-	mine = 1;
+	taken();
 	return true;
 }
 
 void memory_unlock_for_fault(void)
 {
-	if (--mine == 0)
-		release();
+	if (--depth)
+		return;
+	atomic_store_explicit(&holder, 0, memory_order_relaxed);
+	release();
 }
 
 void memory_unlock(const uint64_t *signals)
@@ -200,9 +216,12 @@ void memory_lock_forked(void)
 	atomic_store(&word, 1);
 	atomic_store(&calls, 0);
 	atomic_store(&loan, 0);
+	atomic_store(&holder, self());
 }
 
 bool memory_lock_mine(void)
 {
-	return mine != 0;
+	int by = atomic_load_explicit(&holder, memory_order_relaxed);
+
+	return by && by == self();
 }

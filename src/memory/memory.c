@@ -9,12 +9,17 @@
 #include "memory/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
-#include <sys/types.h>
 
+#include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/mmio_private.h"
+#include "memory/own.h"
+#include "memory/watch.h"
 
 #define AGAIN_MAX 1000u /* times in a row that one access is made again */
 
@@ -23,8 +28,10 @@ static memory_fault_fn *owners[MEMORY_OWNERS];
 static struct memory_notifier *notifiers;
 static memory_forking_fn *forking;
 static uint64_t fork_signals;
-static pid_t fork_pid; /* who is forking; 0 nobody */
-static bool filled;    /* during the fork, pages have come back without the engine's knowledge */
+static bool in_fork;
+static bool filled;     /* during the fork, pages have come back without the engine's knowledge */
+static uint8_t *parent; /* the child of a fork finds 0 there */
+static int poison_code = BUS_ADRERR;
 
 /* The last access of this thread that was made again without that anything was done. */
 static __thread struct {
@@ -37,6 +44,31 @@ bool memory_active(void)
 	return atomic_load_explicit(&active, memory_order_relaxed);
 }
 
+static int find_poison_code(void)
+{
+	int fd = host_open("/proc/sys/vm/memory_failure_recovery", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return BUS_ADRERR;
+	host_close(fd);
+	return BUS_MCEERR_AR;
+}
+
+int memory_poison_code(void)
+{
+	return poison_code;
+}
+
+static int start_parent(void)
+{
+	if (!parent)
+		parent = own_alloc(MEMORY_PAGE);
+	if (!parent)
+		return -ENOMEM;
+	*parent = 1;
+	return (int)host_syscall(SYS_madvise, parent, MEMORY_PAGE, MADV_WIPEONFORK);
+}
+
 int memory_start(enum memory_traps traps)
 {
 	uint64_t signals;
@@ -46,7 +78,10 @@ int memory_start(enum memory_traps traps)
 		return 0;
 	memory_lock(&signals);
 	if (!memory_active()) {
+		poison_code = find_poison_code();
 		ret = memory_vma_start();
+		if (ret == 0)
+			ret = start_parent();
 		if (ret == 0)
 			ret = memory_traps_set(traps);
 		atomic_store(&active, ret == 0);
@@ -146,9 +181,13 @@ static void validate_filled(void)
 	filled = false;
 }
 
-static void settle(void)
+/* In a child that has not got to memory_fork_child() yet. */
+static void settle_child(void)
 {
-	fork_pid = 0;
+	if (!in_fork || *parent)
+		return;
+	in_fork = false;
+	*parent = 1;
 	memory_lock_forked();
 	notifiers = NULL;
 	memory_vma_forked();
@@ -156,11 +195,32 @@ static void settle(void)
 	validate_filled();
 }
 
-/* In a child that has not got to memory_fork_child() yet. */
-static void settle_child(void)
+/* An access to a page that the engine has not taken away. */
+static enum memory_verdict resolve_other(const struct memory_access *a, void **ret_ticket)
 {
-	if (fork_pid && host_syscall(SYS_getpid) != fork_pid)
-		settle();
+	const struct watch_range *range;
+	enum watch_verdict verdict = WATCH_NOT_OURS;
+	unsigned reason;
+
+	if (watch_any())
+		verdict = watch_classify(a->address, a->write, &reason, &range);
+	if (verdict != WATCH_NOT_OURS && a->fetch && range && !(range->protection & PROT_EXEC))
+		return MEMORY_NOT_OURS;
+	switch (verdict) {
+	case WATCH_NOT_OURS:
+		return would_do(a->address, a->write, a->fetch, a->missing) ? MEMORY_RETRY
+									    : MEMORY_NOT_OURS;
+	case WATCH_RETRY:
+		return MEMORY_RETRY;
+	case WATCH_POISONED:
+		return MEMORY_POISONED;
+	case WATCH_ASK:
+		break;
+	}
+	if (!a->signals)
+		return MEMORY_NOT_OURS;
+	*ret_ticket = watch_ops->fault(range->owner, a->address, reason, a->write);
+	return *ret_ticket ? MEMORY_RETRY : MEMORY_SIGBUS;
 }
 
 /*
@@ -182,16 +242,16 @@ static void back_with_neighbours(uintptr_t start)
 		memory_back(end - MEMORY_PAGE, end);
 }
 
-static enum memory_verdict resolve(uintptr_t address, bool write, bool fetch, bool missing)
+static enum memory_verdict resolve(const struct memory_access *a, void **ret_ticket)
 {
-	uintptr_t start = address & ~(MEMORY_PAGE - 1);
+	uintptr_t start = a->address & ~(MEMORY_PAGE - 1);
 	uint64_t page;
 
 	memory_validate(start, start + MEMORY_PAGE);
 	page = pages_get(start);
 	if (!page_is_trapped(page))
-		return would_do(address, write, fetch, missing) ? MEMORY_RETRY : MEMORY_NOT_OURS;
-	if (!permits(page_protection(page), write, fetch))
+		return resolve_other(a, ret_ticket);
+	if (!permits(page_protection(page), a->write, a->fetch))
 		return MEMORY_NOT_OURS;
 	owners[page_owner(page)](start, page);
 	if (page_is_trapped(pages_get(start)))
@@ -211,20 +271,27 @@ static bool still_traps(uintptr_t start, uint64_t page)
 	       (state & memory_marker_state());
 }
 
-/* While a fork is made, from whose middle the child begins. */
-static enum memory_verdict resolve_borrowed(uintptr_t address, bool write, bool fetch, bool missing)
+/*
+ * While a fork is made, from whose middle the child begins.  What is watched is looked at
+ * afterwards: the access is made again until then.
+ */
+static enum memory_verdict resolve_borrowed(const struct memory_access *a)
 {
-	uintptr_t start = address & ~(MEMORY_PAGE - 1);
+	uintptr_t start = a->address & ~(MEMORY_PAGE - 1);
 	enum memory_verdict verdict = MEMORY_RETRY;
+	const struct watch_range *range;
 	uint64_t page;
 
 	if (!memory_borrow())
 		return MEMORY_RETRY;
 	page = pages_get(start);
+	range = watch_find(start);
 	if (!page_is_trapped(page) || !still_traps(start, page)) {
-		if (!would_do(address, write, fetch, missing))
+		bool watched = range && range->start <= start && !memory_lock_mine();
+
+		if (!would_do(a->address, a->write, a->fetch, a->missing) && !watched)
 			verdict = MEMORY_NOT_OURS;
-	} else if (permits(page_protection(page), write, fetch)) {
+	} else if (permits(page_protection(page), a->write, a->fetch)) {
 		filled = true;
 		memory_fill(start, page);
 	} else {
@@ -234,19 +301,32 @@ static enum memory_verdict resolve_borrowed(uintptr_t address, bool write, bool 
 	return verdict;
 }
 
-enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing)
+static void wait_for(void *ticket, const uint64_t *signals)
+{
+	uint64_t ours;
+
+	mmio_restore_signals(signals);
+	watch_ops->wait(ticket, signals);
+	mmio_block_signals(&ours);
+}
+
+enum memory_verdict memory_fault(const struct memory_access *access)
 {
 	enum memory_verdict verdict;
+	void *ticket = NULL;
 
-	/* With the lock, an access to the client's memory is a guarded one or made in a fork. */
-	if (!memory_active() || (memory_lock_mine() && !fork_pid) || address >= MEMORY_LIMIT)
+	if (!memory_active() || access->address >= MEMORY_LIMIT)
 		return MEMORY_NOT_OURS;
-	if (memory_lock_mine())
-		settle_child();
-	if ((memory_lock_mine() && fork_pid) || !memory_lock_for_fault())
-		return resolve_borrowed(address, write, fetch, missing);
-	verdict = resolve(address, write, fetch, missing);
+	settle_child();
+	/* With the lock, an access to the client's memory is a guarded one or made in a fork. */
+	if (memory_lock_mine() && !in_fork)
+		return MEMORY_NOT_OURS;
+	if (memory_lock_mine() || !memory_lock_for_fault())
+		return resolve_borrowed(access);
+	verdict = resolve(access, &ticket);
 	memory_unlock_for_fault();
+	if (ticket)
+		wait_for(ticket, access->signals);
 	return verdict;
 }
 
@@ -259,8 +339,8 @@ void memory_make_resident(const void *address, size_t size)
 		return;
 	if (end < at || end > MEMORY_LIMIT)
 		end = MEMORY_LIMIT;
-	memory_lock(&signals);
 	settle_child();
+	memory_lock(&signals);
 	memory_validate(at, end);
 	for (; (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
 		if (page_is_trapped(page) && page_protection(page) != PROT_NONE)
@@ -335,25 +415,23 @@ void memory_fork_prepare(void)
 	if (forking)
 		forking();
 	share();
-	fork_pid = (pid_t)host_syscall(SYS_getpid);
+	in_fork = true;
 	memory_lock_lend();
 }
 
 void memory_fork_parent(void)
 {
-	if (!memory_lock_mine() || !fork_pid)
+	if (!memory_lock_mine() || !in_fork)
 		return;
 	memory_lock_reclaim();
-	fork_pid = 0;
+	in_fork = false;
 	validate_filled();
 	memory_unlock(&fork_signals);
 }
 
 void memory_fork_child(void)
 {
-	if (!memory_lock_mine())
-		return;
-	if (fork_pid)
-		settle();
-	memory_unlock(&fork_signals);
+	settle_child();
+	if (memory_lock_mine())
+		memory_unlock(&fork_signals);
 }

@@ -35,11 +35,27 @@ void memory_owner_register(unsigned owner, memory_fault_fn *fault);
 
 enum memory_verdict {
 	MEMORY_NOT_OURS, /* the client's own */
-	MEMORY_RETRY,    /* the access will do now */
+	MEMORY_RETRY,    /* the access will do now, or fault again */
+	MEMORY_SIGBUS,   /* the client gets SIGBUS, */
+	MEMORY_POISONED, /* and of a page that is poisoned: with memory_poison_code() */
 };
 
-/* What a SIGSEGV, or a SIGBUS (`missing`), is: for the handler. */
-enum memory_verdict memory_fault(uintptr_t address, bool write, bool fetch, bool missing);
+struct memory_access {
+	uintptr_t address;
+	bool write, fetch;
+	bool missing; /* it raised SIGBUS, not SIGSEGV */
+	/*
+	 * The signal mask that the thread had; NULL: the access is the library's own, which
+	 * doesn't wait for others.
+	 */
+	const uint64_t *signals;
+};
+
+/* What an access that faulted is: for the handler, which may be left for good meanwhile. */
+enum memory_verdict memory_fault(const struct memory_access *access);
+
+/* The si_code that this kernel uses for poisoned memory. */
+int memory_poison_code(void);
 
 /*
  * Makes [address, address + size) accessible to system calls, as far as the client may access

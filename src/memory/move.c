@@ -81,6 +81,11 @@ uint8_t memory_marker_state(void)
 	return marker_state;
 }
 
+bool memory_traps_markers(void)
+{
+	return guards;
+}
+
 /* ---- protections ---- */
 
 /* The end of the run of pages from `at` that trap by protection, or that don't. */

@@ -101,5 +101,7 @@ void *memory_content_make(uintptr_t address);
 int memory_traps_set(enum memory_traps traps);
 /* The flag that memory_states() gives for a page that traps by a marker. */
 uint8_t memory_marker_state(void);
+/* Whether they trap by markers where that can be. */
+bool memory_traps_markers(void);
 
 #endif

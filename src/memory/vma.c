@@ -16,6 +16,7 @@
 #include "core/syscall.h"
 #include "memory/hold.h"
 #include "memory/pages.h"
+#include "memory/watch.h"
 #include "uapi/mm.h"
 
 static int maps = -EBADF, pagemap = -EBADF, mem = -EBADF;
@@ -172,6 +173,22 @@ static enum memory_kind kind_of(const struct procmap_query *q)
 	return q->vma_flags & PROCMAP_QUERY_VMA_SHARED ? MEMORY_SHARED : MEMORY_FILE;
 }
 
+/* The same where it is watched: a range is a part of one mapping. */
+static void show_watched(struct memory_vma *v, uintptr_t address)
+{
+	const struct watch_range *r = watch_any() ? watch_find(address) : NULL;
+
+	if (!r || r->start >= v->end)
+		return;
+	if (r->start > address) {
+		v->end = r->start;
+		return;
+	}
+	v->start = r->start;
+	v->end = r->end;
+	v->protection = r->protection;
+}
+
 /* The part of a mapping that the client sees as one, where pages of it trap by protection. */
 static void show_client(struct memory_vma *v, uintptr_t address)
 {
@@ -231,6 +248,7 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 		.page_size = q.vma_page_size,
 	};
 	show_client(ret_vma, address);
+	show_watched(ret_vma, address > q.vma_start ? address : q.vma_start);
 	return true;
 }
 
@@ -284,6 +302,77 @@ static void find_zeroes(uintptr_t start, uintptr_t end, uint8_t *states)
 			return;
 		arg.start = arg.walk_end;
 	}
+}
+
+/* The first page that is there, with PAGEMAP_SCAN: and how far its run goes. */
+static bool populated_scan(uintptr_t at, uintptr_t end, uintptr_t *ret_at, uintptr_t *ret_end)
+{
+	struct page_region region;
+	struct pm_scan_arg arg = {
+		.start = at,
+		.end = end,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+	};
+	long n = scan(&arg, PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
+
+	if (n < 0)
+		return false;
+	*ret_at = n ? region.start : end;
+	*ret_end = n ? region.end : end;
+	return true;
+}
+
+#define LOOK 512u /* pages at once */
+
+/* The same, page by page; `there` is false: the first page that isn't. */
+static uintptr_t populated_look(uintptr_t at, uintptr_t end, bool there)
+{
+	static uint8_t states[LOOK];
+
+	while (at < end) {
+		size_t n = (end - at) / MEMORY_PAGE;
+
+		n = n < LOOK ? n : LOOK;
+		if (memory_states(at, at + n * MEMORY_PAGE, states) < 0)
+			return end;
+		for (size_t i = 0; i < n; i++, at += MEMORY_PAGE)
+			if (!(states[i] & (MEMORY_PRESENT | MEMORY_SWAPPED)) != there)
+				return at;
+	}
+	return end;
+}
+
+/* One region may be given in several. */
+static uintptr_t populated_end(uintptr_t at, uintptr_t end)
+{
+	uintptr_t from, to;
+
+	while (at < end && populated_scan(at, end, &from, &to) && from == at)
+		at = to;
+	return at;
+}
+
+uintptr_t memory_populated(uintptr_t at, uintptr_t end, bool there, uintptr_t *ret_end)
+{
+	uintptr_t from, to;
+
+	if (!populated_scan(at, end, &from, &to)) {
+		at = populated_look(at, end, there);
+		*ret_end = populated_look(at, end, !there);
+		return at;
+	}
+	if (there) {
+		*ret_end = populated_end(to, end);
+		return from;
+	}
+	if (from == at) {
+		at = populated_end(to, end);
+		if (at == end || !populated_scan(at, end, &from, &to))
+			from = end;
+	}
+	*ret_end = from;
+	return at;
 }
 
 bool memory_is_huge(uintptr_t address)

@@ -50,6 +50,12 @@ int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);
 /* A byte of the above for each page of [start, end).  0 or -errno. */
 int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states);
 
+/*
+ * The first page from `at` on of which the page table has an entry (with `there`) or none, and
+ * the end of the run of such pages to *ret_end; `end`, if there is none.
+ */
+uintptr_t memory_populated(uintptr_t at, uintptr_t end, bool there, uintptr_t *ret_end);
+
 /* Whether an entry of 2 MiB maps the page. */
 bool memory_is_huge(uintptr_t address);
 

@@ -85,6 +85,7 @@ struct watch_ops {
 
 /* Before the first range.  The operations stay the caller's. */
 void watch_register(const struct watch_ops *ops);
+extern const struct watch_ops *watch_ops;
 
 /* Whether anything is watched: one load, without the lock. */
 bool watch_any(void);

@@ -55,6 +55,8 @@ struct procmap_query {
 /* ioctl of /proc/PID/pagemap, 6.7: runs of pages that are alike. */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN    _IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
 #define PAGE_IS_PFNZERO (1 << 5)
 #define PAGE_IS_HUGE    (1 << 6)
 struct page_region {

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ranges: a sorted array.  There are few, so what is inserted moves the rest.
+ */
+#include "memory/watch.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "memory/move.h"
+#include "memory/own.h"
+#include "memory/watch_private.h"
+
+static struct watch_range *ranges;
+static size_t n_ranges, capacity;
+static _Atomic bool any;
+
+const struct watch_ops *watch_ops;
+
+void watch_register(const struct watch_ops *ops)
+{
+	watch_ops = ops;
+}
+
+bool watch_any(void)
+{
+	return atomic_load_explicit(&any, memory_order_relaxed);
+}
+
+void watch_changed(void)
+{
+	atomic_store_explicit(&any, n_ranges || watch_marks_any(), memory_order_relaxed);
+}
+
+/* The number of the first range that ends above `address`. */
+static size_t first_above(uintptr_t address)
+{
+	size_t low = 0, high = n_ranges;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (ranges[middle].end > address)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+const struct watch_range *watch_find(uintptr_t address)
+{
+	size_t i = first_above(address);
+
+	return i < n_ranges ? &ranges[i] : NULL;
+}
+
+struct watch_range *watch_at(uintptr_t address)
+{
+	size_t i = first_above(address);
+
+	return i < n_ranges && ranges[i].start <= address ? &ranges[i] : NULL;
+}
+
+/* ---- the array ---- */
+
+int watch_room(size_t n)
+{
+	size_t size = capacity ? capacity : MEMORY_PAGE / sizeof(*ranges);
+	struct watch_range *larger;
+
+	while (size < n_ranges + n)
+		size *= 2;
+	if (size == capacity)
+		return 0;
+	larger = own_alloc(size * sizeof(*ranges));
+	if (!larger)
+		return -ENOMEM;
+	if (ranges)
+		memcpy(larger, ranges, n_ranges * sizeof(*ranges));
+	own_free(ranges, capacity * sizeof(*ranges));
+	ranges = larger;
+	capacity = size;
+	return 0;
+}
+
+static void open_gap(size_t i)
+{
+	memmove(&ranges[i + 1], &ranges[i], (n_ranges - i) * sizeof(*ranges));
+	n_ranges++;
+}
+
+static void close_gap(size_t i, size_t n)
+{
+	memmove(&ranges[i], &ranges[i + n], (n_ranges - i - n) * sizeof(*ranges));
+	n_ranges -= n;
+}
+
+static void cut_to(struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	if (r->alias)
+		r->alias += start - r->start;
+	r->start = start;
+	r->end = end;
+}
+
+/* Makes `address` a border, if it is inside a range. */
+static void cut(uintptr_t address)
+{
+	size_t i = first_above(address);
+
+	if (i == n_ranges || ranges[i].start >= address)
+		return;
+	open_gap(i);
+	ranges[i] = ranges[i + 1];
+	cut_to(&ranges[i], ranges[i].start, address);
+	cut_to(&ranges[i + 1], address, ranges[i + 1].end);
+}
+
+void watch_remove(uintptr_t start, uintptr_t end)
+{
+	size_t i, n = 0;
+
+	/* What has no room is cut by what it loses: at most one range is divided in two. */
+	if (watch_room(2) < 0)
+		return;
+	cut(start);
+	cut(end);
+	i = first_above(start);
+	while (i + n < n_ranges && ranges[i + n].start < end)
+		n++;
+	close_gap(i, n);
+	watch_changed();
+}
+
+static bool alike(const struct watch_range *a, const struct watch_range *b)
+{
+	return a->end == b->start && a->modes == b->modes && a->owner == b->owner &&
+	       a->kind == b->kind && a->shared == b->shared && a->page_size == b->page_size &&
+	       a->protection == b->protection && a->by_protection == b->by_protection &&
+	       (!a->alias) == (!b->alias) &&
+	       (!a->alias || b->alias - b->start == a->alias - a->start);
+}
+
+static void join_with_next(size_t i)
+{
+	if (i + 1 >= n_ranges || !alike(&ranges[i], &ranges[i + 1]))
+		return;
+	ranges[i].end = ranges[i + 1].end;
+	close_gap(i + 1, 1);
+}
+
+void watch_insert(const struct watch_range *r)
+{
+	struct watch_range copy = *r; /* it may be one of the array's */
+	size_t i;
+
+	watch_remove(copy.start, copy.end);
+	i = first_above(copy.start);
+	open_gap(i);
+	ranges[i] = copy;
+	join_with_next(i);
+	if (i)
+		join_with_next(i - 1);
+	watch_changed();
+}
+
+/* ---- set and clear ---- */
+
+/* `v` is the part of a mapping, or of a range that is watched, which is to be watched. */
+static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
+{
+	const struct watch_range *old = watch_at(v->start);
+	struct watch_range new = {
+		.start = v->start,
+		.end = v->end,
+		.modes = modes,
+		.owner = owner,
+		.kind = v->kind,
+		.shared = v->shared,
+		.page_size = v->page_size,
+		.protection = v->protection,
+	};
+	int ret = watch_room(4);
+
+	if (ret < 0)
+		return ret;
+	if (old) {
+		struct watch_range was = *old;
+
+		cut_to(&was, v->start, v->end);
+		new.alias = was.alias;
+		new.by_protection = was.by_protection;
+		if (watch_traps(&was) && watch_traps(&new)) {
+			watch_insert(&new);
+			return 0;
+		}
+		watch_end(&was, v->start, v->end);
+	}
+	ret = watch_begin(&new);
+	if (ret == 0)
+		watch_insert(&new);
+	return ret;
+}
+
+int watch_set(uintptr_t start, uintptr_t end, unsigned modes, void *owner)
+{
+	struct memory_vma v;
+	uintptr_t at = start;
+	int ret = 0;
+
+	memory_back(start, end);
+	for (; at < end && ret == 0 && memory_vma_find(at, &v) && v.start < end; at = v.end) {
+		v.start = v.start > at ? v.start : at;
+		v.end = v.end < end ? v.end : end;
+		ret = watch_part(&v, modes, owner);
+	}
+	if (ret < 0)
+		watch_clear(start, at);
+	return ret;
+}
+
+void watch_clear(uintptr_t start, uintptr_t end)
+{
+	size_t i;
+
+	for (i = first_above(start); i < n_ranges && ranges[i].start < end; i++) {
+		const struct watch_range *r = &ranges[i];
+
+		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end);
+	}
+	watch_remove(start, end);
+}
+
+void watch_clear_owner(void *owner)
+{
+	for (size_t i = 0; i < n_ranges;)
+		if (ranges[i].owner == owner)
+			watch_clear(ranges[i].start, ranges[i].end);
+		else
+			i++;
+}
+
+void watch_change_owner(void *owner, unsigned add, unsigned remove)
+{
+	for (size_t i = 0; i < n_ranges; i++)
+		if (ranges[i].owner == owner)
+			ranges[i].modes = (ranges[i].modes & ~remove) | add;
+}

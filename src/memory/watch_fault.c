@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a fault in a range that is watched is.  Marks tell; the kernel is asked too, because
+ * libc may have unmapped the range and nobody was told, or another thread may have been faster.
+ */
+#include <sys/mman.h>
+
+#include "memory/watch_private.h"
+
+/* Whether the marker is there that the page is to have. */
+static bool is_guarded(uintptr_t at)
+{
+	uint8_t state;
+
+	return memory_states(at, at + MEMORY_PAGE, &state) == 0 && (state & MEMORY_SWAPPED);
+}
+
+/* Whether the kernel would let the access pass, or there is no mapping. */
+static bool is_open(uintptr_t at, bool write)
+{
+	uintptr_t to;
+	int protection = memory_vma_protection(at, &to);
+
+	return protection < 0 || (write ? protection & PROT_WRITE : protection != PROT_NONE);
+}
+
+/* The mapping has been replaced: what was known of it is of no use. */
+static enum watch_verdict lost(uintptr_t at)
+{
+	struct memory_vma v;
+	uintptr_t start = at, end = at + MEMORY_PAGE;
+
+	watch_remove(start, end);
+	if (memory_vma_find(at, &v) && v.start <= at) {
+		start = v.start;
+		end = v.end;
+		watch_remove(start, end);
+	}
+	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
+	return WATCH_NOT_OURS;
+}
+
+static enum watch_verdict lift(const struct watch_range *r, uintptr_t at, unsigned mark)
+{
+	watch_marks_change(at, at + r->page_size, r->page_size, mark, 0);
+	watch_apply(r, at, at + r->page_size);
+	return WATCH_RETRY;
+}
+
+static enum watch_verdict classify_missing(const struct watch_range *r, uintptr_t at, uint64_t mark,
+					   bool write, unsigned *ret_reason)
+{
+	if (watch_is_guarded(r, mark) ? !is_guarded(at) : is_open(at, write))
+		return lost(at);
+	*ret_reason = WATCH_MISSING;
+	return WATCH_ASK;
+}
+
+enum watch_verdict watch_classify(uintptr_t address, bool write, unsigned *ret_reason,
+				  const struct watch_range **ret_range)
+{
+	const struct watch_range *r = watch_at(address);
+	uintptr_t at = address & ~((r ? r->page_size : MEMORY_PAGE) - 1);
+	uint64_t mark = watch_mark(at);
+
+	*ret_range = r;
+	if (!r)
+		return watch_is_poisoned(at, mark) ? WATCH_POISONED : WATCH_NOT_OURS;
+	if (write ? !(r->protection & PROT_WRITE) : r->protection == PROT_NONE)
+		return WATCH_NOT_OURS;
+	if (mark & MARK_POISON)
+		return WATCH_POISONED;
+	if (watch_is_missing(r, mark))
+		return classify_missing(r, at, mark, write, ret_reason);
+	if (mark & MARK_RWP) {
+		if (is_open(at, write))
+			return WATCH_NOT_OURS;
+		if (r->modes & WATCH_RWP_ASYNC)
+			return lift(r, at, MARK_RWP);
+		*ret_reason = WATCH_RWP;
+		return WATCH_ASK;
+	}
+	if (mark & MARK_WP && write) {
+		if (is_open(at, write))
+			return WATCH_NOT_OURS;
+		if (r->modes & WATCH_WP_ASYNC)
+			return lift(r, at, MARK_WP);
+		*ret_reason = WATCH_WP;
+		return WATCH_ASK;
+	}
+	return WATCH_NOT_OURS;
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Contents for what is missing.
+ *
+ * Private memory is out of everybody's reach while it is written through /proc/self/mem, which
+ * no protection stops and which copies page by page, so that each one is there or not.
+ * Rules: mfill_atomic_pte() and what it calls.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "core/hostfd.h"
+#include "core/syscall.h"
+#include "memory/watch_private.h"
+#include "uapi/mm.h"
+
+#define CHUNK ((size_t)2 << 20) /* bytes that are out of reach together */
+
+struct fill {
+	uintptr_t to;
+	const char *from;
+	size_t size;
+	unsigned flags;
+};
+
+/* From the start on: how many bytes, or -errno. */
+typedef long fill_fn(const struct watch_range *r, const struct fill *f);
+
+static int advise(uintptr_t start, uintptr_t end, int advice)
+{
+	return (int)host_syscall(SYS_madvise, start, end - start, advice);
+}
+
+/* The marks of pages that have come. */
+static void settle(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags)
+{
+	unsigned add = (watch_traps(r) ? MARK_PRESENT : 0) | (flags & WATCH_PROTECT ? MARK_WP : 0);
+
+	watch_marks_change(start, end, r->page_size, MARK_WP | MARK_RWP | MARK_PROTECTED, add);
+}
+
+/*
+ * The end of what is missing from `at` on; `strict`: a page without content that is protected
+ * counts as one that is there.
+ */
+static uintptr_t missing_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool strict)
+{
+	uintptr_t to;
+	uint64_t mark;
+
+	if (watch_next(r, at, end, false, &end) != at)
+		return at;
+	for (to = at; strict && to < end; to = watch_marks_run(to, end, r->page_size, &mark))
+		if (watch_mark(to) & MARK_WP)
+			return to;
+	return end;
+}
+
+/* ---- private memory ---- */
+
+/* To what is frozen and empty.  When the source ends it isn't told where. */
+static long write_pages(uintptr_t to, const char *from, size_t size)
+{
+	long n = host_pwrite(memory_vma_mem(), from, size, (off_t)to);
+	size_t done = 0;
+
+	if (n == (long)size)
+		return n;
+	do {
+		n = host_pwrite(memory_vma_mem(), from + done, MEMORY_PAGE, (off_t)(to + done));
+		done += n == (long)MEMORY_PAGE ? MEMORY_PAGE : 0;
+	} while (n == (long)MEMORY_PAGE && done < size);
+	return done ? (long)done : -EFAULT;
+}
+
+static long copy_frozen(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	long n;
+
+	if (end == to)
+		return -EEXIST;
+	n = watch_marks_reserve(to, end, r->page_size);
+	if (n < 0)
+		return n;
+	if (watch_traps(r) && !r->by_protection)
+		advise(to, end, MADV_GUARD_REMOVE);
+	n = write_pages(to, f->from, end - to);
+	if (n > 0) {
+		settle(r, to, to + (uintptr_t)n, f->flags);
+		to += (uintptr_t)n;
+	}
+	if (watch_traps(r) && to < end)
+		watch_trap(r, to, end);
+	return n;
+}
+
+static long copy_private(const struct watch_range *r, const struct fill *f)
+{
+	long n = watch_freeze(f->to, f->to + f->size);
+
+	if (n == 0)
+		n = copy_frozen(r, f);
+	watch_apply(r, f->to, f->to + f->size);
+	return n;
+}
+
+/* Pages of nothing appear where nothing traps. */
+static long zero_private(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, true);
+	bool protected;
+	int ret;
+
+	if (end == to)
+		return -EEXIST;
+	ret = watch_marks_reserve(to, end, r->page_size);
+	if (ret < 0)
+		return ret;
+	protected = watch_any_protected(r, to, end);
+	if (watch_traps(r) && !r->by_protection)
+		advise(to, end, MADV_GUARD_REMOVE);
+	settle(r, to, end, 0);
+	if (protected)
+		ret = watch_apply(r, to, end);
+	advise(to, end, MADV_POPULATE_READ);
+	return ret < 0 ? ret : (long)(end - to);
+}
+
+/* ---- all ---- */
+
+static long poison(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end;
+	int ret = watch_traps(r) ? 0 : watch_freeze(to, to + f->size);
+
+	end = ret < 0 ? to : missing_run(r, to, to + f->size, true);
+	if (ret == 0 && end == to)
+		ret = -EEXIST;
+	if (ret == 0)
+		ret = watch_marks_change(to, end, r->page_size, 0, MARK_POISON);
+	if (ret == 0 && !watch_traps(r))
+		ret = watch_trap(r, to, end);
+	if (!watch_traps(r))
+		watch_apply(r, to, to + f->size);
+	return ret < 0 ? ret : (long)(end - to);
+}
+
+static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size, unsigned flags)
+{
+	const struct watch_range *r = watch_at(to);
+	size_t done = 0;
+	long n = -ENOENT;
+
+	while (r && done < size) {
+		size_t left = size - done;
+		struct fill f = {
+			.to = to + done,
+			.from = from + done,
+			.size = left < CHUNK ? left : CHUNK,
+			.flags = flags,
+		};
+
+		n = fill(r, &f);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return done ? (long)done : n;
+}
+
+long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
+{
+	return in_chunks(copy_private, to, from, size, flags);
+}
+
+long watch_zero(uintptr_t to, size_t size)
+{
+	return in_chunks(zero_private, to, NULL, size, 0);
+}
+
+long watch_poison(uintptr_t to, size_t size)
+{
+	return in_chunks(poison, to, NULL, size, 0);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory/watch_private.h - between the files watch*.c alone.
+ *
+ * A page of a range with WATCH_MISSING or WATCH_MINOR that has no mark is missing, and traps: so
+ * what nobody has touched costs nothing.  In other ranges the kernel knows what is there.
+ * A page of several times 4 KiB has its marks at its first address.
+ */
+#ifndef STANDIN_MEMORY_WATCH_PRIVATE_H
+#define STANDIN_MEMORY_WATCH_PRIVATE_H
+
+#include "memory/radix.h"
+#include "memory/watch.h"
+
+#define MARK_PRESENT   0x01u /* there is a page; only where missing ones trap */
+#define MARK_WP        0x02u
+#define MARK_RWP       0x04u
+#define MARK_POISON    0x08u /* outlives the range */
+#define MARK_PROTECTED 0x10u /* traps by protection where others trap by marker */
+#define MARK_GUARD     0x20u /* the client's own guard marker */
+
+static inline bool watch_traps(const struct watch_range *r)
+{
+	return r->modes & (WATCH_MISSING | WATCH_MINOR);
+}
+
+static inline bool watch_is_missing(const struct watch_range *r, uint64_t mark)
+{
+	return watch_traps(r) && !(mark & (MARK_PRESENT | MARK_POISON | MARK_GUARD));
+}
+
+/* Whether the kernel is to have a guard marker there. */
+static inline bool watch_is_guarded(const struct watch_range *r, uint64_t mark)
+{
+	return (watch_is_missing(r, mark) || mark & MARK_POISON) && !r->by_protection &&
+	       !(mark & MARK_PROTECTED);
+}
+
+/* The protection that the kernel is to have. */
+int watch_effective(const struct watch_range *r, uint64_t mark);
+
+/* ---- watch_mark.c ---- */
+
+uint64_t watch_mark(uintptr_t at);
+/*
+ * Changes the marks of all pages in [start, end) to (mark & ~remove) | add.  0 or -ENOMEM, some
+ * changed; removing can't fail, nor can anything after watch_marks_reserve().
+ */
+int watch_marks_change(uintptr_t start, uintptr_t end, size_t page_size, unsigned remove,
+		       unsigned add);
+int watch_marks_reserve(uintptr_t start, uintptr_t end, size_t page_size);
+/* The end of the run of pages from `at` on that have the same mark, which goes to *ret_mark. */
+uintptr_t watch_marks_run(uintptr_t at, uintptr_t end, size_t page_size, uint64_t *ret_mark);
+/* The first page from `at` on that has a mark, or `end`. */
+uintptr_t watch_marks_next(uintptr_t at, uintptr_t end, uint64_t *ret_mark);
+/* Whether any page is poisoned, or guarded by the client. */
+bool watch_marks_kept(void);
+bool watch_marks_any(void);
+/* What was at [from, from + size) is at `to`; there, nothing was. */
+void watch_marks_move(uintptr_t from, uintptr_t to, size_t size);
+
+/* ---- watch.c ---- */
+
+/* The range that `address` is in, or NULL. */
+struct watch_range *watch_at(uintptr_t address);
+/* Room for `n` more ranges: 0 or -ENOMEM. */
+int watch_room(size_t n);
+/* [start, end) is nobody's any more: the ranges only. */
+void watch_remove(uintptr_t start, uintptr_t end);
+/* A range in the place of what was there; there is room. */
+void watch_insert(const struct watch_range *r);
+/* Marks have come or gone. */
+void watch_changed(void);
+
+/* ---- watch_page.c: the kernel's page tables ---- */
+
+/* From the marks.  0 or -errno (-ENOMEM: too many mappings). */
+int watch_apply(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/* [start, end) is out of everybody's reach, until watch_apply(). */
+int watch_freeze(uintptr_t start, uintptr_t end);
+/*
+ * Empties [start, end), whose pages are to trap, and makes them.  Without freeze, a page that
+ * comes meanwhile goes as well.
+ */
+int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/* Whether a page outside of ranges that has `mark` is still poisoned. */
+bool watch_is_poisoned(uintptr_t at, uint64_t mark);
+/* Whether the kernel's protection differs from the client's anywhere. */
+bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/* Makes what is missing in the mapping of a new range trap, and marks what is there. */
+int watch_begin(struct watch_range *r);
+/* Nothing of [start, end) traps or is protected any more for the range's sake. */
+void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/*
+ * The first page from `at` on that is there (if not `there`: missing), and the end of its run
+ * to *ret_end; `end`: there is none.
+ */
+uintptr_t watch_next(const struct watch_range *r, uintptr_t at, uintptr_t end, bool there,
+		     uintptr_t *ret_end);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What watch_rig.h describes. */
+#include "watch_rig.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/syscall.h"
+#include "inject/signals.h"
+#include "memory/memory.h"
+#include "memory_rig.h"
+
+#define SLOTS  64u
+#define EVENTS 256u
+
+static struct slot {
+	struct watch_message message;
+	_Atomic uint32_t state; /* 0 free, 1 asked, 2 answered */
+} slots[SLOTS];
+
+static int pipes[2] = {-1, -1};
+static int owner;
+static watch_answer *_Atomic answer_with;
+static _Atomic bool silent;
+static _Atomic unsigned messages;
+static struct watch_message last;
+static struct watch_event events[EVENTS];
+static _Atomic unsigned n_events;
+
+static void *on_fault(void *of, uintptr_t address, unsigned reason, bool write)
+{
+	unsigned char i = 0;
+
+	if (atomic_load(&silent))
+		return NULL;
+	while (atomic_load(&slots[i].state))
+		i = (unsigned char)((i + 1) % SLOTS);
+	slots[i].message = (struct watch_message){address, reason, write};
+	atomic_store(&slots[i].state, 1);
+	last = slots[i].message;
+	atomic_fetch_add(&messages, 1);
+	host_syscall(SYS_write, pipes[1], &i, 1);
+	return &slots[i];
+}
+
+static void on_wait(void *ticket, const uint64_t *signals)
+{
+	struct slot *s = ticket;
+
+	/* A signal handler ends the wait, and the access is made again. */
+	while (atomic_load(&s->state) == 1)
+		if (host_syscall(SYS_futex, &s->state, FUTEX_WAIT_PRIVATE, 1, 0) == -EINTR)
+			return;
+	atomic_store(&s->state, 0);
+}
+
+static void on_event(void *of, const struct watch_event *event)
+{
+	events[atomic_fetch_add(&n_events, 1) % EVENTS] = *event;
+}
+
+static void on_settle(void)
+{
+}
+
+static void on_forked(void)
+{
+}
+
+static void *serve(void *arg)
+{
+	unsigned char i;
+
+	while (read(pipes[0], &i, 1) == 1) {
+		struct slot *s = &slots[i];
+
+		atomic_load (&answer_with)(&s->message);
+		atomic_store(&s->state, 2);
+		host_syscall(SYS_futex, &s->state, FUTEX_WAKE_PRIVATE, 1);
+	}
+	return NULL;
+}
+
+void watch_rig_start(watch_answer *answer)
+{
+	static const struct watch_ops ops = {
+		.fault = on_fault,
+		.wait = on_wait,
+		.event = on_event,
+		.settle = on_settle,
+		.forked = on_forked,
+	};
+	pthread_t thread;
+
+	atomic_store(&answer_with, answer);
+	atomic_store(&silent, false);
+	atomic_store(&messages, 0);
+	atomic_store(&n_events, 0);
+	if (pipes[0] >= 0)
+		return;
+	watch_register(&ops);
+	if (pipe(pipes) < 0 || pthread_create(&thread, NULL, serve, NULL))
+		abort();
+	pthread_detach(thread);
+}
+
+void watch_rig_silent(bool is)
+{
+	atomic_store(&silent, is);
+}
+
+unsigned watch_rig_messages(void)
+{
+	return atomic_load(&messages);
+}
+
+struct watch_message watch_rig_last(void)
+{
+	return last;
+}
+
+unsigned watch_rig_events(struct watch_event *ret, unsigned n)
+{
+	unsigned all = atomic_load(&n_events);
+
+	for (unsigned i = 0; i < n && i < all; i++)
+		ret[i] = events[(all - (n < all ? n : all) + i) % EVENTS];
+	return all;
+}
+
+#define LOCKED(call)                      \
+	({                                \
+		uint64_t signals_;        \
+		__typeof__(call) ret_;    \
+                                          \
+		memory_lock(&signals_);   \
+		ret_ = (call);            \
+		memory_unlock(&signals_); \
+		ret_;                     \
+	})
+
+int rig_watch(void *p, size_t size, unsigned modes)
+{
+	return LOCKED(watch_set((uintptr_t)p, (uintptr_t)p + size, modes, &owner));
+}
+
+void rig_unwatch(void *p, size_t size)
+{
+	(void)LOCKED((watch_clear((uintptr_t)p, (uintptr_t)p + size), 0));
+}
+
+long rig_copy(void *to, const void *from, size_t size, unsigned flags)
+{
+	return LOCKED(watch_copy((uintptr_t)to, from, size, flags));
+}
+
+long rig_zero(void *to, size_t size)
+{
+	return LOCKED(watch_zero((uintptr_t)to, size));
+}
+
+long rig_poison(void *to, size_t size)
+{
+	return LOCKED(watch_poison((uintptr_t)to, size));
+}
+
+void rig_page(char *page, const void *address)
+{
+	for (unsigned i = 0; i < PAGE / sizeof(uintptr_t); i++)
+		((uintptr_t *)page)[i] = (uintptr_t)address + i;
+}
+
+bool rig_is_page(const char *address)
+{
+	for (unsigned i = 0; i < PAGE / sizeof(uintptr_t); i++)
+		if (((const volatile uintptr_t *)address)[i] != (uintptr_t)address + i)
+			return false;
+	return true;
+}
+
+void rig_answer_page(const struct watch_message *m)
+{
+	static _Alignas(4096) char page[PAGE];
+	void *place = (void *)(m->address & ~(PAGE - 1));
+
+	rig_page(page, place);
+	rig_copy(place, page, PAGE, 0);
+}
+
+static __thread sigjmp_buf escape;
+static __thread struct rig_signal seen;
+
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+	seen = (struct rig_signal){signal, info->si_code, (uintptr_t)info->si_addr};
+	siglongjmp(escape, 1);
+}
+
+struct rig_signal rig_access(volatile char *p, bool store)
+{
+	struct sigaction act = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+
+	seen = (struct rig_signal){0};
+	signals_action(SIGSEGV, &act, NULL);
+	signals_action(SIGBUS, &act, NULL);
+	if (sigsetjmp(escape, 1) == 0) {
+		if (store)
+			*p = 1;
+		else
+			(void)*p;
+	}
+	return seen;
+}
