@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
@@ -246,6 +247,7 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 		.kind = kind_of(&q),
 		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
 		.page_size = q.vma_page_size,
+		.device = makedev(q.dev_major, q.dev_minor),
 	};
 	show_client(ret_vma, address);
 	show_watched(ret_vma, address > q.vma_start ? address : q.vma_start);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Of a memfd whose mappings are MEMORY_SPECIAL. */
 #define MEMORY_SPECIAL_NAME "standin:special"
@@ -31,6 +32,7 @@ struct memory_vma {
 	enum memory_kind kind;
 	bool shared;
 	size_t page_size; /* hugetlb: more than 4096 */
+	dev_t device;     /* of the file system; 0: no file */
 };
 
 /* The mapping at `address`, or the next one above it; false: there is none. */
