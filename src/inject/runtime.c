@@ -210,6 +210,7 @@ static struct runtime table = {
 	.n_slots = FDTABLE_SLOTS,
 	.open = runtime_open,
 	.userfaultfd = uffd_system_call,
+	.uffd_native_api = uffd_native_api,
 	.owns = runtime_owns,
 	.name = runtime_name,
 	.ioctl = runtime_ioctl,

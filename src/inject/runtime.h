@@ -38,6 +38,8 @@ struct runtime {
 	int (*open)(const char *path, int flags);
 	/* userfaultfd(2), whoever answers it. */
 	int (*userfaultfd)(int flags);
+	/* UFFDIO_API on a descriptor that is not stood in for, whoever answers it. */
+	long (*uffd_native_api)(int fd, unsigned long arg);
 	/* Whether fd is stood in for; asks the kernel if unknown.  rdev is what stat shows. */
 	bool (*owns)(int fd, uint32_t *ret_rdev);
 	/* What /proc/self/fd/N shows for fd: its length, or -EBADF if it isn't stood in for. */

@@ -46,6 +46,105 @@ void uffd_decode_api(struct trace_line *t, const struct ioctl_call *call)
 	trace_print(t, ", ioctls=%#llx}", (unsigned long long)api->ioctls);
 }
 
+static const struct trace_flag register_modes[] = {
+	{UFFDIO_REGISTER_MODE_MISSING, "MISSING"},
+	{UFFDIO_REGISTER_MODE_WP, "WP"},
+	{UFFDIO_REGISTER_MODE_MINOR, "MINOR"},
+	{UFFDIO_REGISTER_MODE_RWP, "RWP"},
+};
+
+static const struct trace_flag copy_modes[] = {{UFFDIO_COPY_MODE_DONTWAKE, "DONTWAKE"},
+					       {UFFDIO_COPY_MODE_WP, "WP"}};
+
+static const struct trace_flag move_modes[] = {
+	{UFFDIO_MOVE_MODE_DONTWAKE, "DONTWAKE"},
+	{UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES, "ALLOW_SRC_HOLES"},
+};
+
+static const struct trace_flag protect_modes[] = {{UFFDIO_WRITEPROTECT_MODE_WP, "PROTECT"},
+						  {UFFDIO_WRITEPROTECT_MODE_DONTWAKE, "DONTWAKE"}};
+
+static void trace_range(struct trace_line *t, const struct uffdio_range *r)
+{
+	trace_print(t, "{start=%#llx, len=%#llx", (unsigned long long)r->start,
+		    (unsigned long long)r->len);
+}
+
+static void trace_mode(struct trace_line *t, uint64_t mode, const struct trace_flag *flags,
+		       size_t n)
+{
+	trace_print(t, ", mode=");
+	trace_flags(t, mode, flags, n);
+}
+
+/* What the ioctl has put behind its arguments. */
+static void trace_answer(struct trace_line *t, const struct ioctl_call *call, const char *name)
+{
+	int64_t answer;
+
+	if (copy_from_user(&answer, (const char *)call->arg + call->row->size, sizeof(answer)) == 0)
+		trace_print(t, ", %s=%#llx", name, (unsigned long long)answer);
+	trace_print(t, "}");
+}
+
+void uffd_decode_register(struct trace_line *t, const struct ioctl_call *call)
+{
+	const struct uffdio_register *r = call->data;
+
+	trace_range(t, &r->range);
+	trace_mode(t, r->mode, register_modes, COUNT(register_modes));
+	trace_answer(t, call, "ioctls");
+}
+
+void uffd_decode_range(struct trace_line *t, const struct ioctl_call *call)
+{
+	trace_range(t, call->data);
+	trace_print(t, "}");
+}
+
+void uffd_decode_copy(struct trace_line *t, const struct ioctl_call *call)
+{
+	const struct uffdio_copy *c = call->data;
+
+	trace_print(t, "{dst=%#llx, src=%#llx, len=%#llx", (unsigned long long)c->dst,
+		    (unsigned long long)c->src, (unsigned long long)c->len);
+	if (call->cmd == UFFDIO_MOVE)
+		trace_mode(t, c->mode, move_modes, COUNT(move_modes));
+	else
+		trace_mode(t, c->mode, copy_modes, COUNT(copy_modes));
+	trace_answer(t, call, "done");
+}
+
+/* ZEROPAGE, CONTINUE and POISON, whose modes mean what those of COPY do. */
+void uffd_decode_fill(struct trace_line *t, const struct ioctl_call *call)
+{
+	const struct uffdio_zeropage *z = call->data;
+
+	trace_range(t, &z->range);
+	trace_mode(t, z->mode, copy_modes, COUNT(copy_modes));
+	trace_answer(t, call, "done");
+}
+
+void uffd_decode_protect(struct trace_line *t, const struct ioctl_call *call)
+{
+	const struct uffdio_writeprotect *p = call->data;
+
+	trace_range(t, &p->range);
+	trace_mode(t, p->mode, protect_modes, COUNT(protect_modes));
+	trace_print(t, "}");
+}
+
+void uffd_decode_set_mode(struct trace_line *t, const struct ioctl_call *call)
+{
+	const struct uffdio_set_mode *m = call->data;
+
+	trace_print(t, "{enable=");
+	trace_flags(t, m->enable, features, COUNT(features));
+	trace_print(t, ", disable=");
+	trace_flags(t, m->disable, features, COUNT(features));
+	trace_print(t, "}");
+}
+
 static void trace_one(struct trace_line *t, const struct uffd_msg *m)
 {
 	switch (m->event) {

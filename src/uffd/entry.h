@@ -10,5 +10,10 @@
  * or -errno.
  */
 int uffd_system_call(int flags);
+/*
+ * UFFDIO_API on a descriptor that is not stood in for: as the kernel answers, or ours if that
+ * can do more.
+ */
+long uffd_native_api(int fd, unsigned long arg);
 
 #endif

@@ -4,15 +4,29 @@
  * of what comes after it.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/user.h"
 #include "uffd/uffd.h"
 
+/* What the addresses of programs end below: TASK_SIZE of x86-64. */
+#define TASK_SIZE (((uint64_t)1 << 47) - MEMORY_PAGE)
+
 static bool initialized(const struct uffd *u)
 {
-	return atomic_load_explicit(&u->features, memory_order_relaxed) & UFFD_INITIALIZED;
+	return uffd_features(u) & UFFD_INITIALIZED;
+}
+
+long uffd_check_source(uint64_t start, uint64_t size)
+{
+	if (size % MEMORY_PAGE || !size || start >= TASK_SIZE || size > TASK_SIZE - start)
+		return -EINVAL;
+	return 0;
+}
+
+long uffd_check_range(uint64_t start, uint64_t size)
+{
+	return start % MEMORY_PAGE ? -EINVAL : uffd_check_source(start, size);
 }
 
 /* Features that go with others, or -EINVAL. */
@@ -48,6 +62,20 @@ static long uffd_api(struct file *f, struct ioctl_call *call)
 	return ioctl_return(call, sizeof(*api)) ? -EFAULT : ret;
 }
 
+static long uffd_wake_range(struct file *f, struct ioctl_call *call)
+{
+	const struct uffdio_range *range = call->data;
+	long ret = uffd_check_range(range->start, range->len);
+	uint64_t signals;
+
+	if (ret)
+		return ret;
+	memory_lock(&signals);
+	uffd_wake(f->priv, range->start, range->len);
+	memory_unlock(&signals);
+	return 0;
+}
+
 static long gate(struct file *f, unsigned int cmd, const struct ioctl_row *row)
 {
 	return cmd == UFFDIO_API || initialized(f->priv) ? 0 : -EINVAL;
@@ -60,10 +88,35 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 
 static void uffd_release(struct file *f)
 {
-	free(f->priv);
+	uffd_destroy(f->priv);
 }
 
+/* Of these structs the last 8 bytes are an answer, and not read. */
+#define WITHOUT_ANSWER(type) (sizeof(struct type) - sizeof(uint64_t))
+
 static const struct ioctl_row rows[] = {
+	IOCTL_ROW(UFFDIO_COPY, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_copy), uffd_copy,
+		  uffd_decode_copy),
+	IOCTL_ROW(UFFDIO_ZEROPAGE, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_zeropage), uffd_zeropage,
+		  uffd_decode_fill),
+	IOCTL_ROW(UFFDIO_CONTINUE, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_continue), uffd_continue,
+		  uffd_decode_fill),
+	IOCTL_ROW(UFFDIO_POISON, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_poison), uffd_poison,
+		  uffd_decode_fill),
+	IOCTL_ROW(UFFDIO_MOVE, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_move), uffd_move,
+		  uffd_decode_copy),
+	IOCTL_ROW(UFFDIO_WRITEPROTECT, IOCTL_FIXED, sizeof(struct uffdio_writeprotect),
+		  uffd_writeprotect, uffd_decode_protect),
+	IOCTL_ROW(UFFDIO_RWPROTECT, IOCTL_FIXED, sizeof(struct uffdio_rwprotect), uffd_rwprotect,
+		  uffd_decode_protect),
+	IOCTL_ROW(UFFDIO_WAKE, IOCTL_FIXED, sizeof(struct uffdio_range), uffd_wake_range,
+		  uffd_decode_range),
+	IOCTL_ROW(UFFDIO_REGISTER, IOCTL_FIXED, WITHOUT_ANSWER(uffdio_register), uffd_register,
+		  uffd_decode_register),
+	IOCTL_ROW(UFFDIO_UNREGISTER, IOCTL_FIXED, sizeof(struct uffdio_range), uffd_unregister,
+		  uffd_decode_range),
+	IOCTL_ROW(UFFDIO_SET_MODE, IOCTL_FIXED, sizeof(struct uffdio_set_mode), uffd_set_mode,
+		  uffd_decode_set_mode),
 	IOCTL_ROW(UFFDIO_API, IOCTL_FIXED, sizeof(struct uffdio_api), uffd_api, uffd_decode_api),
 };
 

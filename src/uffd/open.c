@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "core/config.h"
-#include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
 #include "core/syscall.h"
@@ -24,6 +23,47 @@ static enum uffd_mode mode(void)
 	return instance ? instance->config->uffd : UFFD_AUTO;
 }
 
+static struct uffd *contexts;
+
+struct uffd *uffd_first(void)
+{
+	return contexts;
+}
+
+static void add(struct uffd *u)
+{
+	uint64_t signals;
+
+	memory_lock(&signals);
+	u->next = contexts;
+	contexts = u;
+	memory_unlock(&signals);
+}
+
+static void remove_from_list(struct uffd *u)
+{
+	for (struct uffd **link = &contexts; *link; link = &(*link)->next) {
+		if (*link != u)
+			continue;
+		*link = u->next;
+		return;
+	}
+}
+
+void uffd_destroy(struct uffd *u)
+{
+	uint64_t signals;
+
+	memory_lock(&signals);
+	remove_from_list(u);
+	watch_clear_owner(u);
+	uffd_wake(u, 0, 0);
+	while (u->events.next != &u->events)
+		uffd_queue_complete(u, (struct uffd_message *)u->events.next);
+	memory_unlock(&signals);
+	free(u);
+}
+
 int uffd_create(int flags)
 {
 	struct uffd *u;
@@ -35,6 +75,9 @@ int uffd_create(int flags)
 	/* Without a handler for faults there is nobody to tell of them. */
 	if (!mmio_trapping())
 		return -ENOSYS;
+	fd = uffd_start_memory();
+	if (fd)
+		return fd;
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
@@ -48,21 +91,14 @@ int uffd_create(int flags)
 	f = file_get(fd);
 	u->self = f->self;
 	u->peer = f->peer;
+	add(u);
 	file_put(f);
-	return fd;
-}
-
-/* A descriptor that the kernel has just made. */
-static int fresh(int fd)
-{
-	if (fd >= 0)
-		fdtable_forget(fd);
 	return fd;
 }
 
 static int native_system_call(int flags)
 {
-	return fresh((int)host_syscall(SYS_userfaultfd, flags));
+	return uffd_native_made((int)host_syscall(SYS_userfaultfd, flags), flags);
 }
 
 int uffd_system_call(int flags)
@@ -87,7 +123,7 @@ static int native_node(int flags)
 		return node;
 	fd = (int)host_syscall(SYS_ioctl, node, USERFAULTFD_IOC_NEW, flags);
 	host_close(node);
-	return fresh(fd);
+	return uffd_native_made(fd, flags);
 }
 
 static long node_new(struct file *f, struct ioctl_call *call)

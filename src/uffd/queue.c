@@ -3,11 +3,12 @@
  * Messages, and who waits for them.
  *
  * A reader that finds none sleeps on a futex, which restarts or is interrupted by signals as a
- * read(2) is.  It can be cancelled there, as a thread in read(2) can; then nobody but its
- * clean-up handler gives back what it holds.
+ * read(2) is.  It can be cancelled there, as a thread in read(2) can; then its clean-up handler
+ * gives back what the call holds.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 
@@ -21,9 +22,24 @@ static void init(struct uffd_link *head)
 	head->next = head->prev = head;
 }
 
-static bool is_empty(const struct uffd_link *head)
+static struct uffd_message *first(const struct uffd_link *head)
 {
-	return head->next == head;
+	return head->next == head ? NULL : (struct uffd_message *)head->next;
+}
+
+static void append(struct uffd_link *head, struct uffd_link *link)
+{
+	link->next = head;
+	link->prev = head->prev;
+	head->prev->next = link;
+	head->prev = link;
+}
+
+static void take_out(struct uffd_link *link)
+{
+	link->next->prev = link->prev;
+	link->prev->next = link->next;
+	link->next = link->prev = NULL;
 }
 
 void uffd_queue_init(struct uffd *u)
@@ -33,13 +49,86 @@ void uffd_queue_init(struct uffd *u)
 	init(&u->events);
 }
 
+/* Tells poll. */
+static void show(struct uffd *u)
+{
+	bool readable = first(&u->pending) || first(&u->events);
+
+	if (readable == u->readable)
+		return;
+	placeholder_pipe_set_readable(u->self, u->peer, readable);
+	u->readable = readable;
+}
+
+void uffd_queue_add(struct uffd *u, struct uffd_link *queue, struct uffd_message *m)
+{
+	append(queue, &m->link);
+	show(u);
+	if (!u->readers)
+		return;
+	atomic_fetch_add(&u->arrivals, 1);
+	host_syscall(SYS_futex, &u->arrivals, FUTEX_WAKE_PRIVATE, 1);
+}
+
+void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m)
+{
+	if (!m->link.next)
+		return;
+	take_out(&m->link);
+	show(u);
+}
+
+void uffd_queue_complete(struct uffd *u, struct uffd_message *m)
+{
+	uffd_queue_withdraw(u, m);
+	atomic_store(&m->waiting, 0);
+	host_syscall(SYS_futex, &m->waiting, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
+static void wake_in(struct uffd *u, struct uffd_link *queue, uint64_t start, uint64_t size)
+{
+	struct uffd_link *link = queue->next, *next;
+
+	for (; link != queue; link = next) {
+		struct uffd_message *m = (struct uffd_message *)link;
+
+		next = link->next;
+		if (!size || m->message.arg.pagefault.address - start < size)
+			uffd_queue_complete(u, m);
+	}
+}
+
+void uffd_wake(struct uffd *u, uint64_t start, uint64_t size)
+{
+	wake_in(u, &u->pending, start, size);
+	wake_in(u, &u->read, start, size);
+}
+
 /* ---- reading ---- */
+
+/* Whether the thread that faulted is still there; it may have ended in a signal handler. */
+static bool still_waits(const struct uffd_message *m)
+{
+	return host_syscall(SYS_tkill, uffd_waiter_thread(m), 0) != -ESRCH;
+}
 
 /* The next message, or -EAGAIN. */
 static long take(struct uffd *u, struct uffd_msg *message)
 {
-	(void)message;
-	return is_empty(&u->pending) && is_empty(&u->events) ? -EAGAIN : 0;
+	struct uffd_message *m;
+
+	while ((m = first(&u->pending)) && !still_waits(m))
+		uffd_queue_withdraw(u, m);
+	if (m) {
+		take_out(&m->link);
+		append(&u->read, &m->link);
+		show(u);
+	} else if ((m = first(&u->events))) {
+		uffd_queue_complete(u, m);
+	}
+	if (m)
+		*message = m->message;
+	return m ? 0 : -EAGAIN;
 }
 
 static void stop_reading(struct uffd *u)

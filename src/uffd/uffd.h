@@ -3,9 +3,9 @@
  * uffd/uffd.h - userfaultfd over the memory engine: what the files of this room share.
  * Rules: mm/userfaultfd.c of 7.3.
  *
- * A context is what is behind a descriptor: what UFFDIO_API agreed on, and a queue of messages.
+ * A context is what is behind a descriptor: what UFFDIO_API agreed on, and queues of messages.
  * Ranges are the engine's (memory/watch.h), each with its context as the owner.  A thread that
- * faults in one is told to the context (queue.c) and waits until it is woken: because a page
+ * faults in one is told to the context (waiter.c) and waits until it is woken: because a page
  * has come, by UFFDIO_WAKE, or because the context is gone.
  *
  * Contexts and queues are under the engine's lock (memory/lock.h) if nothing else is said.
@@ -22,9 +22,10 @@
 #include "core/file.h"
 #include "core/ioctl.h"
 #include "memory/memory.h"
+#include "memory/watch.h"
 #include "uapi/userfaultfd.h"
 
-/* What there is as of 7.3; the numbers of the ioctls are bits. */
+/* All features of 7.3, and the ioctls that need no range. */
 #define UFFD_FEATURES   ((uint64_t)0x7ffff)
 #define UFFD_IOCTL(cmd) ((uint64_t)1 << _IOC_NR(cmd))
 #define UFFD_API_BITS                                                  \
@@ -33,7 +34,7 @@
 
 #define UFFD_INITIALIZED ((uint32_t)1 << 31) /* with the features: UFFDIO_API has been done */
 
-/* A place in one of a context's queues; circular, the head is none. */
+/* A place in one of a context's queues; these are circles, of which the head is a part. */
 struct uffd_link {
 	struct uffd_link *next, *prev; /* NULL: in no queue */
 };
@@ -42,42 +43,109 @@ struct uffd {
 	int self, peer; /* the file's descriptors: see struct file */
 	unsigned flags; /* UFFD_USER_MODE_ONLY or 0 */
 	_Atomic uint32_t
-		features; /* UFFD_FEATURE_*, UFFD_INITIALIZED; may be read without the lock */
-	bool readable;    /* what poll says */
+		features;  /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
+	unsigned changing; /* calls that change mappings and wait for a reader: what would
+			    * change pages is -EAGAIN meanwhile */
+	bool readable;     /* what poll says */
 
 	struct uffd_link pending; /* faults that nobody has read, in the order of their arrival */
-	struct uffd_link read;    /* faults that somebody has */
+	struct uffd_link read;    /* faults that somebody has, and that are not resolved */
 	struct uffd_link events;  /* other messages that nobody has read */
 
 	unsigned readers;          /* threads that wait for a message */
 	_Atomic uint32_t arrivals; /* a futex of theirs */
+
+	struct uffd *next; /* of all contexts of this process */
 };
+
+/* A message in a queue, and somebody who waits until it is done with. */
+struct uffd_message {
+	struct uffd_link link; /* first */
+	struct uffd_msg message;
+	_Atomic uint32_t waiting; /* a futex: 1 until it is done with */
+};
+
+static inline uint32_t uffd_features(const struct uffd *u)
+{
+	return atomic_load_explicit(&u->features, memory_order_relaxed);
+}
 
 /* ---- queue.c ---- */
 
 void uffd_queue_init(struct uffd *u);
+/* Puts a message at the end of `queue`, one of u's; readers and poll hear of it. */
+void uffd_queue_add(struct uffd *u, struct uffd_link *queue, struct uffd_message *m);
+/* Takes one out of its queue, if it is in one, without waking who waits. */
+void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m);
+/* Done with: takes it out and wakes who waits. */
+void uffd_queue_complete(struct uffd *u, struct uffd_message *m);
+/* Wakes faults at addresses in [start, start + size), size 0: all.  Read or not. */
+void uffd_wake(struct uffd *u, uint64_t start, uint64_t size);
 /*
  * read(2) of a context: as many messages as there is room for; waits for the first of them
  * unless the descriptor is O_NONBLOCK.  Without the lock.
  */
 ssize_t uffd_read(struct file *f, void *buffer, size_t size, off_t offset);
 
+/* ---- waiter.c ---- */
+
+/* Who waits for a fault, as gettid(2) says. */
+pid_t uffd_waiter_thread(const struct uffd_message *fault);
+
+/* Registers with the memory engine, and starts it.  Without the lock.  0 or -errno. */
+int uffd_start_memory(void);
+
 /* ---- open.c ---- */
 
 /* A context with a descriptor, O_CLOEXEC and O_NONBLOCK as in `flags`, or -errno. */
 int uffd_create(int flags);
+/* The end of a context: nobody waits for it any more.  Without the lock. */
+void uffd_destroy(struct uffd *u);
+/* The first of all contexts; the others by ->next. */
+struct uffd *uffd_first(void);
 /* The node. */
 extern const struct file_ops uffd_node_ops;
 extern const struct ioctl_table uffd_node_table;
+
+/* ---- native.c ---- */
+
+/* `fd`, or -errno, is what the kernel answered when a descriptor was to be made.  The same. */
+int uffd_native_made(int fd, int flags);
 
 /* ---- file.c ---- */
 
 extern const struct file_ops uffd_file_ops;
 extern const struct ioctl_table uffd_table;
 
+/* A range of an ioctl: 0 or -EINVAL.  uffd_check_source() is for what may be unaligned. */
+long uffd_check_range(uint64_t start, uint64_t size);
+long uffd_check_source(uint64_t start, uint64_t size);
+
+/* ---- the ioctls, without the lock: see struct ioctl_row ---- */
+
+/* register.c */
+long uffd_register(struct file *f, struct ioctl_call *call);
+long uffd_unregister(struct file *f, struct ioctl_call *call);
+/* fill.c.  Of a row's struct the last field, which is an answer, isn't read. */
+long uffd_copy(struct file *f, struct ioctl_call *call);
+long uffd_zeropage(struct file *f, struct ioctl_call *call);
+long uffd_continue(struct file *f, struct ioctl_call *call);
+long uffd_poison(struct file *f, struct ioctl_call *call);
+long uffd_move(struct file *f, struct ioctl_call *call);
+/* protect.c */
+long uffd_writeprotect(struct file *f, struct ioctl_call *call);
+long uffd_rwprotect(struct file *f, struct ioctl_call *call);
+long uffd_set_mode(struct file *f, struct ioctl_call *call);
+
 /* ---- decode.c: trace lines ---- */
 
 void uffd_decode_api(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_register(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_range(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_copy(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_fill(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_protect(struct trace_line *t, const struct ioctl_call *call);
+void uffd_decode_set_mode(struct trace_line *t, const struct ioctl_call *call);
 void uffd_trace_message(struct trace_line *t, const void *data, size_t size);
 
 #endif

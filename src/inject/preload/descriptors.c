@@ -8,6 +8,7 @@
  * ranges are closed around them, and nothing can be put in their place.
  */
 #include <linux/sockios.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -47,6 +48,8 @@ int live_ioctl(int fd, unsigned long command, void *argument)
 
 	if (fd_ours(fd))
 		return (int)result(rt->ioctl(fd, command, (unsigned long)argument));
+	if (unlikely((unsigned)command == UFFDIO_API))
+		return (int)result(rt->uffd_native_api(fd, (unsigned long)argument));
 	if (unlikely(_IOC_TYPE(command) == SOCK_IOC_TYPE) &&
 	    rt->socket_ioctl(fd, command, (unsigned long)argument, &answer))
 		return (int)result(answer);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Threads that wait in a fault.
+ *
+ * A thread sleeps inside the handler of its fault, with the signals that it had open.  Whatever
+ * interrupts it may end in a longjmp, in the thread's end or in another fault, and what it
+ * waited for is to be forgotten then: so each thread has one place for a fault, which is not on
+ * its stack.  A place whose thread has ended goes to another.
+ *
+ * Places are found by the thread's number and not by a variable of the thread: tasks that share
+ * memory by clone(2) may share that, too.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/config.h"
+#include "core/hostfd.h"
+#include "core/instance.h"
+#include "core/syscall.h"
+#include "uffd/uffd.h"
+
+struct waiter {
+	struct uffd_message fault; /* first */
+	struct uffd *context;      /* good while the fault is in a queue */
+	pid_t thread;              /* 0: nobody's */
+};
+
+#define CHUNK_SIZE 16384u /* bytes */
+struct chunk {
+	struct chunk *next;
+	struct waiter waiter[];
+};
+#define CHUNK_WAITERS ((CHUNK_SIZE - sizeof(struct chunk)) / sizeof(struct waiter))
+
+static struct chunk *chunks;
+
+pid_t uffd_waiter_thread(const struct uffd_message *fault)
+{
+	return ((const struct waiter *)fault)->thread;
+}
+
+static struct waiter *find_waiter(pid_t thread)
+{
+	for (struct chunk *c = chunks; c; c = c->next)
+		for (size_t i = 0; i < CHUNK_WAITERS; i++)
+			if (c->waiter[i].thread == thread)
+				return &c->waiter[i];
+	return NULL;
+}
+
+static void release_ended(void)
+{
+	for (struct chunk *c = chunks; c; c = c->next)
+		for (size_t i = 0; i < CHUNK_WAITERS; i++) {
+			struct waiter *w = &c->waiter[i];
+
+			if (host_syscall(SYS_tkill, w->thread, 0) != -ESRCH)
+				continue;
+			if (w->fault.link.next)
+				uffd_queue_withdraw(w->context, &w->fault);
+			w->thread = 0;
+		}
+}
+
+static struct waiter *new_waiter(void)
+{
+	struct waiter *w = find_waiter(0);
+	struct chunk *c;
+
+	if (!w && chunks) {
+		release_ended();
+		w = find_waiter(0);
+	}
+	if (w)
+		return w;
+	c = host_mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (host_is_error(c))
+		return NULL;
+	c->next = chunks;
+	chunks = c;
+	return &c->waiter[0];
+}
+
+static struct waiter *own_waiter(void)
+{
+	static __thread struct waiter *last __attribute__((tls_model("initial-exec")));
+	pid_t thread = (pid_t)host_syscall(SYS_gettid);
+
+	if (last && last->thread == thread)
+		return last;
+	last = find_waiter(thread);
+	if (!last)
+		last = new_waiter();
+	if (last)
+		last->thread = thread;
+	return last;
+}
+
+static void fill_message(struct uffd_msg *m, uint32_t features, uintptr_t address, unsigned reason,
+			 bool write)
+{
+	const struct watch_range *range = watch_find(address);
+
+	if (!(features & UFFD_FEATURE_EXACT_ADDRESS))
+		address &= ~(range->page_size - 1);
+	memset(m, 0, sizeof(*m));
+	m->event = UFFD_EVENT_PAGEFAULT;
+	m->arg.pagefault.address = address;
+	m->arg.pagefault.flags = (write ? UFFD_PAGEFAULT_FLAG_WRITE : 0) |
+				 (reason & WATCH_WP ? UFFD_PAGEFAULT_FLAG_WP : 0) |
+				 (reason & WATCH_MINOR ? UFFD_PAGEFAULT_FLAG_MINOR : 0) |
+				 (reason & WATCH_RWP ? UFFD_PAGEFAULT_FLAG_RWP : 0);
+	if (features & UFFD_FEATURE_THREAD_ID)
+		m->arg.pagefault.feat.ptid = (uint32_t)host_syscall(SYS_gettid);
+}
+
+static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
+{
+	struct uffd *u = owner;
+	struct waiter *w;
+
+	if (uffd_features(u) & UFFD_FEATURE_SIGBUS)
+		return NULL;
+	if ((reason & WATCH_BY_KERNEL) && (u->flags & UFFD_USER_MODE_ONLY))
+		return NULL;
+	w = own_waiter();
+	if (!w)
+		return NULL;
+	if (w->fault.link.next)
+		uffd_queue_withdraw(w->context, &w->fault);
+	fill_message(&w->fault.message, uffd_features(u), address, reason, write);
+	w->context = u;
+	atomic_store(&w->fault.waiting, 1);
+	uffd_queue_add(u, &u->pending, &w->fault);
+	return w;
+}
+
+/*
+ * With a timeout: a futex without one goes on by itself after a signal whose handler has
+ * SA_RESTART, where the kernel lets the thread fault again.
+ */
+static void wait_for(void *ticket, const uint64_t *signals)
+{
+	static const struct timespec long_time = {.tv_sec = 1 << 20};
+	struct waiter *w = ticket;
+	long ret = 0;
+
+	while (atomic_load(&w->fault.waiting) && ret != -EINTR)
+		ret = host_syscall(SYS_futex, &w->fault.waiting, FUTEX_WAIT_PRIVATE, 1, &long_time);
+	if (atomic_load(&w->fault.waiting)) {
+		uint64_t before;
+
+		memory_lock(&before);
+		if (w->fault.link.next)
+			uffd_queue_withdraw(w->context, &w->fault);
+		memory_unlock(&before);
+	}
+}
+
+static const struct watch_ops ops = {
+	.fault = fault,
+	.wait = wait_for,
+};
+
+int uffd_start_memory(void)
+{
+	watch_register(&ops);
+	return memory_start(instance ? instance->config->settings.traps : MEMORY_TRAPS_AUTO);
+}
