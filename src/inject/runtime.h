@@ -88,7 +88,7 @@ struct runtime {
 	 * For system calls that are given memory: whether any may be out of their reach, how it
 	 * comes back, and whether a call that failed with EFAULT is to be made again.
 	 */
-	const _Atomic bool *memory_away;
+	const _Atomic unsigned *memory_attention; /* 0: no */
 	void (*memory_make_resident)(const void *address, size_t size);
 	const _Atomic uint64_t *memory_moves;
 	bool (*memory_moved_since)(uint64_t moves);

@@ -13,11 +13,20 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "memory/memory.h"
+#include "memory/watch_call.h"
+#include "memory/watch.h"
 #include "uapi/mm.h"
 
 static uintptr_t round_up(uintptr_t n)
 {
 	return (n + MEMORY_PAGE - 1) & ~(MEMORY_PAGE - 1);
+}
+
+static bool watch_in(uintptr_t start, uintptr_t end)
+{
+	const struct watch_range *r = watch_any() ? watch_find(start) : NULL;
+
+	return r && r->start < end;
 }
 
 static bool overlaps_owned(uintptr_t start, uintptr_t end)
@@ -60,7 +69,8 @@ static long protect(uintptr_t start, uintptr_t end, int protection)
 		to = v.end < end ? v.end : end;
 		if (v.protection == protection)
 			continue;
-		ret = memory_change_protection(start, to, protection);
+		ret = watch_in(start, to) ? watch_change_protection(start, to, protection)
+					  : memory_change_protection(start, to, protection);
 		if (ret == 0)
 			memory_notify(start, to, MEMORY_PROTECTION, NULL);
 	}
@@ -170,8 +180,10 @@ bool memory_call_begin(struct memory_call *c)
 	if (!memory_active() || c->address % MEMORY_PAGE || c->size > MEMORY_LIMIT ||
 	    end > MEMORY_LIMIT || (!c->size && c->operation != MEMORY_CALL_BREAK))
 		return false;
+	watch_call_before(c, end);
 	memory_lock(&c->signals);
 	memory_validate(c->address, end);
+	watch_call_begin(c, end);
 	switch (c->operation) {
 	case MEMORY_CALL_REMAP:
 		/* A range of several protections can't be moved. */
@@ -179,7 +191,7 @@ bool memory_call_begin(struct memory_call *c)
 			memory_make_resident((void *)c->address, c->size);
 		break;
 	case MEMORY_CALL_PROTECT:
-		if (!any_protected(c->address, end) &&
+		if (!any_protected(c->address, end) && !watch_in(c->address, end) &&
 		    (c->flags & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
 			break;
 		c->handled = true;
@@ -200,8 +212,9 @@ bool memory_call_begin(struct memory_call *c)
 void memory_call_end(struct memory_call *c, long result)
 {
 	uintptr_t end = c->address + round_up(c->size);
-	bool failed = (unsigned long)result >= (unsigned long)-4095L;
+	bool failed = (unsigned long)result >= (unsigned long)-4095L, settle;
 
+	watch_call_end(c, end, result, failed);
 	switch (c->operation) {
 	case MEMORY_CALL_MAP:
 	case MEMORY_CALL_UNMAP:
@@ -223,5 +236,8 @@ void memory_call_end(struct memory_call *c, long result)
 	default:
 		break;
 	}
+	settle = watch_told();
 	memory_unlock(&c->signals);
+	if (settle)
+		watch_ops->settle();
 }

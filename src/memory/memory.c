@@ -20,6 +20,7 @@
 #include "memory/mmio_private.h"
 #include "memory/own.h"
 #include "memory/watch.h"
+#include "memory/watch_call.h"
 
 #define AGAIN_MAX 1000u /* times in a row that one access is made again */
 
@@ -193,6 +194,7 @@ static void settle_child(void)
 	memory_vma_forked();
 	memory_vma_start();
 	validate_filled();
+	watch_forked();
 }
 
 /* An access to a page that the engine has not taken away. */
@@ -346,6 +348,12 @@ void memory_make_resident(const void *address, size_t size)
 		if (page_is_trapped(page) && page_protection(page) != PROT_NONE)
 			owners[page_owner(page)](at, page);
 	memory_unlock(&signals);
+}
+
+void memory_reach(const void *address, size_t size)
+{
+	memory_make_resident(address, size);
+	watch_resolve(address, size, false);
 }
 
 bool memory_moved_since(uint64_t moves)

@@ -64,6 +64,12 @@ int memory_poison_code(void);
 void memory_make_resident(const void *address, size_t size);
 
 /*
+ * The same for a system call of the client's, and what is missing in what is watched is asked
+ * for, which may take any time.  Ordinary context, without the lock.
+ */
+void memory_reach(const void *address, size_t size);
+
+/*
  * Forgets what is away in [start, end) and does not trap any more: libc has unmapped it, inside
  * free() for instance, and nobody was told.  Before what is known of a range is used; moves
  * do it themselves.  With the lock.

@@ -2,7 +2,7 @@
 /* The engine's page table: a radix map, and how many pages are in it. */
 #include "memory/pages.h"
 
-_Atomic bool pages_are_owned;
+_Atomic unsigned memory_attention;
 static struct radix pages;
 static size_t n_protected;
 
@@ -31,7 +31,7 @@ void pages_set(uintptr_t address, uint64_t page)
 	n_protected -= page_is_protected(radix_get(&pages, address));
 	n_protected += page_is_protected(page);
 	radix_set(&pages, address, page);
-	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
+	memory_attend(MEMORY_OWNED, pages.count != 0);
 }
 
 void pages_fill(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step)
@@ -39,7 +39,7 @@ void pages_fill(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step)
 	if (page_is_protected(page))
 		n_protected += (end - start) / MEMORY_PAGE;
 	radix_fill(&pages, start, end, page, step);
-	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
+	memory_attend(MEMORY_OWNED, pages.count != 0);
 }
 
 void pages_clear(uintptr_t start, uintptr_t end)
@@ -50,7 +50,7 @@ void pages_clear(uintptr_t start, uintptr_t end)
 	for (; n_protected && (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
 		n_protected -= page_is_protected(page);
 	radix_clear(&pages, start, end);
-	atomic_store_explicit(&pages_are_owned, pages.count != 0, memory_order_relaxed);
+	memory_attend(MEMORY_OWNED, pages.count != 0);
 }
 
 uintptr_t pages_run(uintptr_t start, uintptr_t end, uint64_t page, uint64_t step, uint64_t mask)

@@ -69,11 +69,27 @@ static inline uint64_t page_store(uint64_t page)
 	return page_is_trapped(page) ? page & PAGE_STORE : 0;
 }
 
-/* Whether any page is owned: one load, without the lock. */
-extern _Atomic bool pages_are_owned;
+/*
+ * What there is that others may have to look for: each a load, without the lock.  It is set with
+ * the lock.
+ */
+#define MEMORY_OWNED   0x1u /* pages that are owned */
+#define MEMORY_WATCHED 0x2u /* ranges that are watched */
+extern _Atomic unsigned memory_attention;
+
+static inline void memory_attend(unsigned what, bool on)
+{
+	unsigned before = atomic_load_explicit(&memory_attention, memory_order_relaxed);
+	unsigned now = on ? before | what : before & ~what;
+
+	if (now != before)
+		atomic_store_explicit(&memory_attention, now, memory_order_relaxed);
+}
+
+/* Whether any page is owned. */
 static inline bool pages_any(void)
 {
-	return atomic_load_explicit(&pages_are_owned, memory_order_relaxed);
+	return atomic_load_explicit(&memory_attention, memory_order_relaxed) & MEMORY_OWNED;
 }
 
 /* Whether any page traps by protection. */

@@ -5,7 +5,6 @@
 #include "memory/watch.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "memory/move.h"
@@ -14,7 +13,6 @@
 
 static struct watch_range *ranges;
 static size_t n_ranges, capacity;
-static _Atomic bool any;
 
 const struct watch_ops *watch_ops;
 
@@ -25,12 +23,12 @@ void watch_register(const struct watch_ops *ops)
 
 bool watch_any(void)
 {
-	return atomic_load_explicit(&any, memory_order_relaxed);
+	return atomic_load_explicit(&memory_attention, memory_order_relaxed) & MEMORY_WATCHED;
 }
 
 void watch_changed(void)
 {
-	atomic_store_explicit(&any, n_ranges || watch_marks_any(), memory_order_relaxed);
+	memory_attend(MEMORY_WATCHED, n_ranges || watch_marks_any());
 }
 
 /* The number of the first range that ends above `address`. */
@@ -97,12 +95,15 @@ static void close_gap(size_t i, size_t n)
 	n_ranges -= n;
 }
 
-static void cut_to(struct watch_range *r, uintptr_t start, uintptr_t end)
+struct watch_range watch_part_of(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
-	if (r->alias)
-		r->alias += start - r->start;
-	r->start = start;
-	r->end = end;
+	struct watch_range part = *r;
+
+	if (part.alias)
+		part.alias += start - r->start;
+	part.start = start;
+	part.end = end;
+	return part;
 }
 
 /* Makes `address` a border, if it is inside a range. */
@@ -113,9 +114,8 @@ static void cut(uintptr_t address)
 	if (i == n_ranges || ranges[i].start >= address)
 		return;
 	open_gap(i);
-	ranges[i] = ranges[i + 1];
-	cut_to(&ranges[i], ranges[i].start, address);
-	cut_to(&ranges[i + 1], address, ranges[i + 1].end);
+	ranges[i] = watch_part_of(&ranges[i + 1], ranges[i + 1].start, address);
+	ranges[i + 1] = watch_part_of(&ranges[i + 1], address, ranges[i + 1].end);
 }
 
 void watch_remove(uintptr_t start, uintptr_t end)
@@ -166,6 +166,12 @@ void watch_insert(const struct watch_range *r)
 	watch_changed();
 }
 
+void watch_forget(uintptr_t start, uintptr_t end)
+{
+	watch_remove(start, end);
+	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
+}
+
 /* ---- set and clear ---- */
 
 /* `v` is the part of a mapping, or of a range that is watched, which is to be watched. */
@@ -187,16 +193,15 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 	if (ret < 0)
 		return ret;
 	if (old) {
-		struct watch_range was = *old;
+		struct watch_range was = watch_part_of(old, v->start, v->end);
 
-		cut_to(&was, v->start, v->end);
 		new.alias = was.alias;
 		new.by_protection = was.by_protection;
 		if (watch_traps(&was) && watch_traps(&new)) {
 			watch_insert(&new);
 			return 0;
 		}
-		watch_end(&was, v->start, v->end);
+		watch_end(&was, v->start, v->end, false);
 	}
 	ret = watch_begin(&new);
 	if (ret == 0)
@@ -228,7 +233,8 @@ void watch_clear(uintptr_t start, uintptr_t end)
 	for (i = first_above(start); i < n_ranges && ranges[i].start < end; i++) {
 		const struct watch_range *r = &ranges[i];
 
-		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end);
+		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end,
+			  false);
 	}
 	watch_remove(start, end);
 }
@@ -247,4 +253,22 @@ void watch_change_owner(void *owner, unsigned add, unsigned remove)
 	for (size_t i = 0; i < n_ranges; i++)
 		if (ranges[i].owner == owner)
 			ranges[i].modes = (ranges[i].modes & ~remove) | add;
+}
+
+void watch_inherit(void *from, void *to)
+{
+	for (size_t i = 0; i < n_ranges; i++)
+		if (ranges[i].owner == from && !(ranges[i].modes & RANGE_INHERITED)) {
+			ranges[i].owner = to;
+			ranges[i].modes |= RANGE_INHERITED;
+		}
+}
+
+void watch_clear_others(void)
+{
+	for (size_t i = 0; i < n_ranges;)
+		if (ranges[i].modes & RANGE_INHERITED)
+			ranges[i++].modes &= ~RANGE_INHERITED;
+		else
+			watch_clear(ranges[i].start, ranges[i].end);
 }

@@ -26,6 +26,7 @@
 #define WATCH_UNPOPULATED 0x10u /* pages can be protected that are not there yet */
 #define WATCH_WP_ASYNC    0x20u /* a write just lifts the protection */
 #define WATCH_RWP_ASYNC   0x40u
+#define WATCH_FOLLOWS     0x80u /* an mremap(2) takes it with the pages, else it ends there */
 #define WATCH_MODES       0x0fu
 
 /* A part of one mapping, which is alike; neighbours are different. */

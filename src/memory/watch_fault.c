@@ -28,22 +28,24 @@ static bool is_open(uintptr_t at, bool write)
 static enum watch_verdict lost(uintptr_t at)
 {
 	struct memory_vma v;
-	uintptr_t start = at, end = at + MEMORY_PAGE;
 
-	watch_remove(start, end);
-	if (memory_vma_find(at, &v) && v.start <= at) {
-		start = v.start;
-		end = v.end;
-		watch_remove(start, end);
-	}
-	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
+	watch_forget(at, at + MEMORY_PAGE);
+	if (memory_vma_find(at, &v) && v.start <= at)
+		watch_forget(v.start, v.end);
 	return WATCH_NOT_OURS;
 }
 
+/*
+ * Without protection, asynchronously.  If there can't be more mappings, more pages than have been
+ * used are said to have been.
+ */
 static enum watch_verdict lift(const struct watch_range *r, uintptr_t at, unsigned mark)
 {
 	watch_marks_change(at, at + r->page_size, r->page_size, mark, 0);
-	watch_apply(r, at, at + r->page_size);
+	if (watch_apply(r, at, at + r->page_size) == 0)
+		return WATCH_RETRY;
+	watch_marks_change(r->start, r->end, r->page_size, mark, 0);
+	watch_apply(r, r->start, r->end);
 	return WATCH_RETRY;
 }
 

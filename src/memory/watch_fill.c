@@ -183,3 +183,13 @@ long watch_poison(uintptr_t to, size_t size)
 {
 	return in_chunks(poison, to, NULL, size, 0);
 }
+
+long watch_continue(uintptr_t to, size_t size, unsigned flags)
+{
+	return -EOPNOTSUPP;
+}
+
+long watch_move(uintptr_t to, uintptr_t from, size_t size, bool holes)
+{
+	return -EOPNOTSUPP;
+}

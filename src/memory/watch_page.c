@@ -175,7 +175,7 @@ int watch_begin(struct watch_range *r)
 	if (ret == 0)
 		ret = begin_traps(r);
 	if (ret < 0)
-		watch_end(r, r->start, r->end);
+		watch_end(r, r->start, r->end, frozen);
 	else if (frozen || r->by_protection)
 		ret = watch_apply(r, r->start, r->end);
 	return ret;
@@ -214,9 +214,9 @@ bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t
 	return false;
 }
 
-void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end)
+void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool frozen)
 {
-	bool protected = watch_any_protected(r, start, end);
+	bool protected = frozen || watch_any_protected(r, start, end);
 	struct watch_range none = *r;
 
 	none.modes = 0;

@@ -12,6 +12,8 @@
 #include "memory/radix.h"
 #include "memory/watch.h"
 
+#define RANGE_INHERITED 0x8000u /* in modes, while a fork is going on */
+
 #define MARK_PRESENT   0x01u /* there is a page; only where missing ones trap */
 #define MARK_WP        0x02u
 #define MARK_RWP       0x04u
@@ -69,6 +71,14 @@ int watch_room(size_t n);
 void watch_remove(uintptr_t start, uintptr_t end);
 /* A range in the place of what was there; there is room. */
 void watch_insert(const struct watch_range *r);
+/* The mapping of [start, end) is gone, with all that was known of it. */
+void watch_forget(uintptr_t start, uintptr_t end);
+/* The same, and the owners are told. */
+void watch_unmapped(uintptr_t start, uintptr_t end);
+/* [start, end) of a range as a range. */
+struct watch_range watch_part_of(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/* In a child: clears what nobody has inherited. */
+void watch_clear_others(void);
 /* Marks have come or gone. */
 void watch_changed(void);
 
@@ -89,8 +99,11 @@ bool watch_is_poisoned(uintptr_t at, uint64_t mark);
 bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* Makes what is missing in the mapping of a new range trap, and marks what is there. */
 int watch_begin(struct watch_range *r);
-/* Nothing of [start, end) traps or is protected any more for the range's sake. */
-void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end);
+/*
+ * Nothing of [start, end) traps or is protected any more for the range's sake; `frozen`: all of it
+ * has been out of reach.
+ */
+void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool frozen);
 /*
  * The first page from `at` on that is there (if not `there`: missing), and the end of its run
  * to *ret_end; `end`: there is none.

@@ -77,6 +77,7 @@ struct pm_scan_arg {
 /* An entry of /proc/PID/pagemap. */
 #define PAGEMAP_SOFT_DIRTY ((__u64)1 << 55)
 #define PAGEMAP_EXCLUSIVE ((__u64)1 << 56) /* mapped here alone */
+#define PAGEMAP_UFFD_WP   ((__u64)1 << 57)
 #define PAGEMAP_GUARD     ((__u64)1 << 58) /* 6.15 */
 #define PAGEMAP_FILE      ((__u64)1 << 61) /* of a file or shared memory */
 #define PAGEMAP_SWAP      ((__u64)1 << 62)

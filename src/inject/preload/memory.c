@@ -63,7 +63,7 @@ void *live_realloc(void *block, size_t size)
 {
 	const struct runtime *rt = live();
 
-	if (unlikely(block && atomic_load_explicit(rt->memory_away, memory_order_relaxed)))
+	if (unlikely(block && atomic_load_explicit(rt->memory_attention, memory_order_relaxed)))
 		resident_block(rt, block);
 	return next_realloc(block, size);
 }

@@ -148,7 +148,7 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
 		do {                                                                             \
 			if (rt_)                                                                 \
 				moves_ = atomic_load(rt_->memory_moves);                         \
-			if (unlikely(rt_ && atomic_load_explicit(rt_->memory_away,               \
+			if (unlikely(rt_ && atomic_load_explicit(rt_->memory_attention,               \
 								 memory_order_relaxed)))         \
 				resident(rt_, __VA_ARGS__);                                      \
 			with_ = call;                                                            \
@@ -165,7 +165,7 @@ static inline ssize_t pagemap_read(int fd, void *buffer, off_t offset, ssize_t n
 	const struct runtime *rt = live();
 
 	if (unlikely(rt && n > 0 && n % 8 == 0 &&
-		     atomic_load_explicit(rt->memory_away, memory_order_relaxed)))
+		     atomic_load_explicit(rt->memory_attention, memory_order_relaxed)))
 		pagemap_read_slow(rt, fd, buffer, n, offset);
 	return n;
 }

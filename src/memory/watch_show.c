@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is watched, as the kernel shows it in /proc/self/pagemap.  Rules: fs/proc/task_mmu.c,
+ * pte_to_pagemap_entry().
+ */
+#include "memory/watch_private.h"
+#include "uapi/mm.h"
+
+uint64_t watch_shown(uintptr_t address, uint64_t entry)
+{
+	const struct watch_range *r = watch_at(address);
+	uint64_t mark = watch_mark(address & ~((r ? r->page_size : MEMORY_PAGE) - 1));
+
+	if (mark & MARK_POISON)
+		return (entry & PAGEMAP_SOFT_DIRTY) | PAGEMAP_SWAP;
+	if (!r)
+		return entry;
+	if (watch_is_missing(r, mark))
+		entry &= PAGEMAP_SOFT_DIRTY;
+	if (!(mark & (MARK_WP | MARK_RWP)))
+		return entry;
+	/* Where there is no page, a marker is. */
+	if (!(entry & PAGEMAP_PRESENT))
+		entry |= PAGEMAP_SWAP;
+	return entry | PAGEMAP_UFFD_WP;
+}
