@@ -26,7 +26,7 @@ static uintptr_t round_up(uintptr_t n)
 /* The part of the first range in [start, end): false, there is none. */
 static bool part_of(uintptr_t start, uintptr_t end, struct watch_range *ret)
 {
-	const struct watch_range *r = watch_find(start);
+	const struct watch_range *r = start < end ? watch_find(start) : NULL;
 
 	if (!r || r->start >= end)
 		return false;
@@ -164,7 +164,7 @@ static long unguard(uintptr_t start, uintptr_t end)
 
 		if (start < to)
 			ret = host_syscall(SYS_madvise, start, to - start, MADV_GUARD_REMOVE);
-		if (is && !watch_traps(&r))
+		if (is && (!watch_traps(&r) || r.by_protection))
 			ret = host_syscall(SYS_madvise, r.start, r.end - r.start,
 					   MADV_GUARD_REMOVE);
 		if (is) {

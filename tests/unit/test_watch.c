@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -250,6 +251,357 @@ static void test_lost_range(void **state)
 	rig_unwatch(p, 8 * PAGE);
 }
 
+/* ---- protection ---- */
+
+static void answer_protection(const struct watch_message *m)
+{
+	void *place = (void *)(m->address & ~(PAGE - 1));
+
+	if (m->reason == WATCH_WP)
+		rig_protect(place, PAGE, false);
+	else if (m->reason == WATCH_RWP)
+		rig_protect_all(place, PAGE, false);
+	else
+		rig_answer_page(m);
+}
+
+static void test_protected_pages(void **state)
+{
+	char *p = rig_map(32 * PAGE);
+	unsigned mappings = rig_mappings();
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 16 * PAGE, 3);
+	assert_int_equal(rig_watch(p, 32 * PAGE, WATCH_WP), 0);
+	assert_int_equal(rig_protect(p, 32 * PAGE, true), 0);
+	assert_int_equal(rig_check(p, 16 * PAGE, 3), -1);
+	assert_int_equal(watch_rig_messages(), 0);
+	p[PAGE + 9] = 1;
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(watch_rig_last().reason, WATCH_WP);
+	assert_int_equal(watch_rig_last().address, p + PAGE + 9);
+	assert_true(watch_rig_last().write);
+	p[PAGE + 10] = 1;
+	/* What was not there has not been protected. */
+	p[20 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_true(rig_pagemap(p) & PAGEMAP_UFFD_WP);
+	assert_false(rig_pagemap(p + PAGE) & PAGEMAP_UFFD_WP);
+	assert_false(rig_pagemap(p + 20 * PAGE) & PAGEMAP_UFFD_WP);
+	/* The client's own protection, over ours. */
+	assert_int_equal(rig_mprotect(p, 32 * PAGE, PROT_READ), 0);
+	assert_int_equal(rig_access(p + 2 * PAGE, true).number, SIGSEGV);
+	assert_int_equal(rig_access(p + PAGE, true).number, SIGSEGV);
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(rig_mprotect(p, 32 * PAGE, RW), 0);
+	p[PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 1);
+	p[2 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(rig_protect(p, 32 * PAGE, false), 0);
+	p[3 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(rig_mappings(), mappings);
+	assert_int_equal(rig_protect(p, 32 * PAGE, true), 0);
+	rig_unwatch(p, 32 * PAGE);
+	p[4 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(rig_mappings(), mappings);
+	rig_munmap(p, 32 * PAGE);
+}
+
+static void test_protection_of_missing_pages(void **state)
+{
+	char *p = rig_map(8 * PAGE);
+	static char page[PAGE];
+
+	watch_rig_start(answer_protection);
+	assert_int_equal(rig_watch(p, 8 * PAGE, WATCH_WP | WATCH_UNPOPULATED), 0);
+	assert_int_equal(rig_protect(p, 4 * PAGE, true), 0);
+	assert_int_equal(p[0], 0);
+	assert_int_equal(rig_pagemap(p + PAGE), PAGEMAP_SWAP | PAGEMAP_UFFD_WP);
+	p[0] = 1;
+	p[PAGE] = 1;
+	p[4 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	/* A page that is given to a protected place isn't, unless that is asked for. */
+	assert_int_equal(rig_zero(p + 2 * PAGE, PAGE), -EEXIST);
+	assert_int_equal(rig_copy(p + 2 * PAGE, page, PAGE, 0), PAGE);
+	p[2 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(rig_copy(p + 5 * PAGE, page, PAGE, WATCH_PROTECT), PAGE);
+	p[5 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 3);
+	rig_unwatch(p, 8 * PAGE);
+	rig_munmap(p, 8 * PAGE);
+}
+
+static void test_protected_copies(void **state)
+{
+	char *p = rig_map(64 * PAGE);
+	static char page[PAGE];
+	unsigned mappings;
+
+	watch_rig_start(answer_protection);
+	assert_int_equal(rig_watch(p, 64 * PAGE, WATCH_MISSING | WATCH_WP), 0);
+	mappings = rig_mappings();
+	for (unsigned i = 0; i < 32; i++)
+		assert_int_equal(rig_copy(p + i * PAGE, page, PAGE, WATCH_PROTECT), PAGE);
+	assert_in_range(rig_mappings(), mappings, mappings + 2);
+	for (unsigned i = 0; i < 32; i++)
+		p[i * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 32);
+	assert_int_equal(rig_protect(p, 64 * PAGE, true), 0);
+	p[0] = 1;
+	assert_int_equal(watch_rig_messages(), 33);
+	assert_true(rig_is_page(p + 40 * PAGE));
+	p[40 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 34);
+	rig_unwatch(p, 64 * PAGE);
+	rig_munmap(p, 64 * PAGE);
+}
+
+static void test_asynchronous_protection(void **state)
+{
+	char *p = rig_map(8 * PAGE);
+
+	rig_fill(p, 8 * PAGE, 5);
+	assert_int_equal(rig_watch(p, 8 * PAGE, WATCH_WP | WATCH_WP_ASYNC | WATCH_UNPOPULATED), 0);
+	assert_int_equal(rig_protect(p, 8 * PAGE, true), 0);
+	p[3 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(!!(rig_pagemap(p + i * PAGE) & PAGEMAP_UFFD_WP), i != 3);
+	rig_unwatch(p, 8 * PAGE);
+	rig_munmap(p, 8 * PAGE);
+}
+
+static void test_protection_from_all_access(void **state)
+{
+	char *p = rig_map(8 * PAGE);
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 4 * PAGE, 5);
+	assert_int_equal(rig_watch(p, 8 * PAGE, WATCH_RWP), 0);
+	assert_int_equal(rig_protect_all(p, 8 * PAGE, true), 0);
+	assert_int_equal(p[6 * PAGE], 0);
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_true(rig_pagemap(p) & PAGEMAP_UFFD_WP);
+	assert_true(rig_pagemap(p) & PAGEMAP_PRESENT);
+	assert_int_equal(rig_check(p, 4 * PAGE, 5), -1);
+	assert_int_equal(watch_rig_messages(), 4);
+	assert_int_equal(watch_rig_last().reason, WATCH_RWP);
+	assert_int_equal(rig_protect_all(p, 8 * PAGE, true), 0);
+	rig_unwatch(p, 8 * PAGE);
+	assert_int_equal(rig_check(p, 4 * PAGE, 5), -1);
+	rig_munmap(p, 8 * PAGE);
+}
+
+/* ---- the client's memory calls ---- */
+
+static void test_dont_need(void **state)
+{
+	char *p = rig_map(32 * PAGE);
+	struct watch_event e[4];
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 32 * PAGE, 1);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING | WATCH_WP), 0);
+	assert_int_equal(rig_protect(p, 16 * PAGE, true), 0);
+	assert_int_equal(rig_madvise(p + 8 * PAGE, 16 * PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(watch_rig_events(e, 4), 1);
+	assert_int_equal(e[0].what, WATCH_REMOVED);
+	assert_int_equal(e[0].start, p + 8 * PAGE);
+	assert_int_equal(e[0].size, 8 * PAGE);
+	assert_int_equal(rig_check(p, 8 * PAGE, 1), -1);
+	assert_int_equal(p[16 * PAGE], 0);
+	assert_int_equal(watch_rig_messages(), 0);
+	for (unsigned i = 8; i < 16; i++)
+		assert_true(rig_is_page(p + i * PAGE));
+	assert_int_equal(watch_rig_messages(), 8);
+	/* The protection went with the page. */
+	p[8 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 8);
+	p[0] = 1;
+	assert_int_equal(watch_rig_messages(), 9);
+	/* A call that the kernel refuses changes nothing. */
+	assert_int_equal(rig_madvise(p, 16 * PAGE, MADV_REMOVE), -EINVAL);
+	assert_int_equal(watch_rig_events(e, 4), 1);
+	assert_true(rig_is_page(p + 9 * PAGE));
+	assert_int_equal(watch_rig_messages(), 9);
+	/* Poison goes with it as well. */
+	rig_madvise(p + PAGE, PAGE, MADV_DONTNEED);
+	assert_int_equal(rig_poison(p + PAGE, PAGE), PAGE);
+	rig_madvise(p + PAGE, PAGE, MADV_DONTNEED);
+	assert_true(rig_is_page(p + PAGE));
+	rig_unwatch(p, 16 * PAGE);
+	rig_munmap(p, 32 * PAGE);
+}
+
+static void test_unmapped(void **state)
+{
+	char *p = rig_map(32 * PAGE);
+	struct watch_event e[4];
+
+	assert_int_equal(rig_watch(p, 32 * PAGE, WATCH_MISSING), 0);
+	assert_true(rig_is_page(p + 9 * PAGE));
+	assert_int_equal(rig_munmap(p + 8 * PAGE, 8 * PAGE), 0);
+	assert_int_equal(watch_rig_events(e, 4), 1);
+	assert_int_equal(e[0].what, WATCH_UNMAPPED);
+	assert_int_equal(e[0].start, p + 8 * PAGE);
+	assert_int_equal(e[0].size, 8 * PAGE);
+	assert_int_equal(
+		mmap(p + 8 * PAGE, 8 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		p + 8 * PAGE);
+	assert_int_equal(p[9 * PAGE], 0);
+	assert_true(rig_is_page(p + 7 * PAGE));
+	assert_true(rig_is_page(p + 16 * PAGE));
+	assert_int_equal(watch_rig_messages(), 3);
+	rig_munmap(p, 32 * PAGE);
+}
+
+static void test_moved(void **state)
+{
+	char *p = rig_map(32 * PAGE), *to = rig_map(32 * PAGE);
+	unsigned mappings = rig_mappings();
+	struct watch_event e[4];
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 8 * PAGE, 9);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING | WATCH_WP | WATCH_FOLLOWS), 0);
+	assert_int_equal(rig_protect(p, 4 * PAGE, true), 0);
+	assert_ptr_equal(rig_mremap(p, 16 * PAGE, 16 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to),
+			 to);
+	assert_int_equal(watch_rig_events(e, 4), 2);
+	assert_int_equal(e[0].what, WATCH_REMAPPED);
+	assert_int_equal(e[0].start, p);
+	assert_int_equal(e[0].to, to);
+	assert_int_equal(e[0].size, 16 * PAGE);
+	assert_int_equal(e[1].what, WATCH_UNMAPPED);
+	assert_int_equal(e[1].start, p);
+	assert_int_equal(rig_check(to, 8 * PAGE, 9), -1);
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_true(rig_is_page(to + 10 * PAGE));
+	to[0] = 1;
+	to[4 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	/* It grows and shrinks. */
+	assert_int_equal(munmap(to + 16 * PAGE, 16 * PAGE), 0);
+	assert_ptr_equal(rig_mremap(to, 16 * PAGE, 24 * PAGE, 0, NULL), to);
+	assert_true(rig_is_page(to + 20 * PAGE));
+	assert_int_equal(watch_rig_messages(), 3);
+	assert_ptr_equal(rig_mremap(to, 24 * PAGE, 12 * PAGE, 0, NULL), to);
+	assert_int_equal(watch_rig_events(e, 4), 3);
+	assert_int_equal(e[2].start, to + 12 * PAGE);
+	assert_int_equal(e[2].size, 12 * PAGE);
+	rig_munmap(to, 12 * PAGE);
+	rig_munmap(p, 32 * PAGE);
+	assert_in_range(rig_mappings(), mappings - 2, mappings);
+}
+
+/* Without the event, what is moved is not watched any more. */
+static void test_moved_away(void **state)
+{
+	char *p = rig_map(16 * PAGE), *to = rig_map(16 * PAGE);
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 8 * PAGE, 9);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING | WATCH_WP), 0);
+	assert_int_equal(rig_protect(p, 4 * PAGE, true), 0);
+	assert_ptr_equal(rig_mremap(p, 16 * PAGE, 16 * PAGE,
+				    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to),
+			 to);
+	assert_int_equal(rig_check(to, 8 * PAGE, 9), -1);
+	to[0] = 1;
+	assert_int_equal(to[10 * PAGE], 0);
+	assert_int_equal(watch_rig_messages(), 0);
+	/* Where it was, all is missing. */
+	assert_true(rig_is_page(p));
+	assert_true(rig_is_page(p + 10 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	rig_munmap(to, 16 * PAGE);
+	rig_munmap(p, 16 * PAGE);
+}
+
+/* The child of a fork has the pages, and nothing is watched. */
+static void test_fork(void **state)
+{
+	char *p = rig_map(16 * PAGE);
+	int status = 0;
+	pid_t child;
+
+	watch_rig_start(answer_protection);
+	rig_fill(p, 4 * PAGE, 2);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING | WATCH_WP), 0);
+	assert_int_equal(rig_protect(p, 4 * PAGE, true), 0);
+	memory_fork_prepare();
+	child = fork();
+	if (!child) {
+		memory_fork_child();
+		p[0] += 1;
+		p[9 * PAGE] += 1;
+		_exit(watch_rig_messages() == 0 && p[8 * PAGE] == 0 ? 7 : 8);
+	}
+	memory_fork_parent();
+	waitpid(child, &status, 0);
+	assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 7);
+	assert_int_equal(rig_check(p, 4 * PAGE, 2), -1);
+	p[0] = 1;
+	assert_true(rig_is_page(p + 9 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	rig_munmap(p, 16 * PAGE);
+}
+
+static void test_locked_memory(void **state)
+{
+	char *p = rig_map(16 * PAGE);
+
+	watch_rig_start(answer_protection);
+	if (mlock2(p, 16 * PAGE, MLOCK_ONFAULT) < 0)
+		skip();
+	rig_fill(p, 4 * PAGE, 2);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(rig_check(p, 4 * PAGE, 2), -1);
+	assert_true(rig_is_page(p + 4 * PAGE));
+	assert_int_equal(rig_madvise(p, PAGE, MADV_DONTNEED), -EINVAL);
+	assert_int_equal(rig_check(p, 4 * PAGE, 2), -1);
+	assert_int_equal(rig_madvise(p, PAGE, MADV_DONTNEED_LOCKED), 0);
+	assert_true(rig_is_page(p));
+	assert_int_equal(watch_rig_messages(), 2);
+	rig_unwatch(p, 16 * PAGE);
+	p[8 * PAGE] = 1;
+	rig_munmap(p, 16 * PAGE);
+	/* Locked while it is watched. */
+	p = rig_map(16 * PAGE);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(mlock2(p, 16 * PAGE, MLOCK_ONFAULT), 0);
+	assert_true(rig_is_page(p + 4 * PAGE));
+	assert_int_equal(rig_madvise(p + 4 * PAGE, PAGE, MADV_DONTNEED_LOCKED), 0);
+	assert_true(rig_is_page(p + 4 * PAGE));
+	assert_int_equal(watch_rig_messages(), 4);
+	rig_munmap(p, 16 * PAGE);
+}
+
+static void test_guards_of_the_client(void **state)
+{
+	char *p = rig_map(16 * PAGE);
+
+	if (rig_madvise(p + 15 * PAGE, PAGE, MADV_GUARD_INSTALL) < 0)
+		skip();
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(rig_access(p + 15 * PAGE, false).number, SIGSEGV);
+	assert_true(rig_is_page(p + PAGE));
+	assert_int_equal(rig_madvise(p + PAGE, 2 * PAGE, MADV_GUARD_INSTALL), 0);
+	assert_int_equal(rig_access(p + PAGE, false).number, SIGSEGV);
+	assert_int_equal(rig_access(p + 2 * PAGE, false).number, SIGSEGV);
+	assert_int_equal(rig_madvise(p, 16 * PAGE, MADV_GUARD_REMOVE), 0);
+	assert_true(rig_is_page(p + PAGE));
+	assert_true(rig_is_page(p + 3 * PAGE));
+	assert_int_equal(watch_rig_messages(), 3);
+	rig_unwatch(p, 16 * PAGE);
+	rig_munmap(p, 16 * PAGE);
+}
+
 /* ---- signals ---- */
 
 static _Atomic int interrupted;
@@ -330,17 +682,29 @@ static void test_threads(void **state)
 	munmap(shared, SHARED * PAGE);
 }
 
-#define TESTS(X)                          \
-	X(test_missing_page_is_asked_for) \
-	X(test_pages_that_are_there_stay) \
-	X(test_copy_ends_where_it_must)   \
-	X(test_zero_pages)                \
-	X(test_poison)                    \
-	X(test_no_message)                \
-	X(test_protection_comes_first)    \
-	X(test_ranges_are_divided)        \
-	X(test_lost_range)                \
-	X(test_signal_while_waiting)      \
+#define TESTS(X)                            \
+	X(test_missing_page_is_asked_for)   \
+	X(test_pages_that_are_there_stay)   \
+	X(test_copy_ends_where_it_must)     \
+	X(test_zero_pages)                  \
+	X(test_poison)                      \
+	X(test_no_message)                  \
+	X(test_protection_comes_first)      \
+	X(test_ranges_are_divided)          \
+	X(test_lost_range)                  \
+	X(test_protected_pages)             \
+	X(test_protection_of_missing_pages) \
+	X(test_protected_copies)            \
+	X(test_asynchronous_protection)     \
+	X(test_protection_from_all_access)  \
+	X(test_dont_need)                   \
+	X(test_unmapped)                    \
+	X(test_moved)                       \
+	X(test_moved_away)                  \
+	X(test_fork)                        \
+	X(test_locked_memory)               \
+	X(test_guards_of_the_client)        \
+	X(test_signal_while_waiting)        \
 	X(test_threads)
 
 TESTS(STARTED)

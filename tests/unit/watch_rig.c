@@ -3,6 +3,7 @@
 #include "watch_rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include "core/syscall.h"
 #include "inject/signals.h"
 #include "memory/memory.h"
+#include "memory/show.h"
 #include "memory_rig.h"
 
 #define SLOTS  64u
@@ -64,7 +66,10 @@ static void on_wait(void *ticket, const uint64_t *signals)
 
 static void on_event(void *of, const struct watch_event *event)
 {
-	events[atomic_fetch_add(&n_events, 1) % EVENTS] = *event;
+	unsigned i = atomic_fetch_add(&n_events, 1);
+
+	if (i < EVENTS)
+		events[i] = *event;
 }
 
 static void on_settle(void)
@@ -131,8 +136,8 @@ unsigned watch_rig_events(struct watch_event *ret, unsigned n)
 {
 	unsigned all = atomic_load(&n_events);
 
-	for (unsigned i = 0; i < n && i < all; i++)
-		ret[i] = events[(all - (n < all ? n : all) + i) % EVENTS];
+	for (unsigned i = 0; i < n && i < all && i < EVENTS; i++)
+		ret[i] = events[i];
 	return all;
 }
 
@@ -218,4 +223,37 @@ struct rig_signal rig_access(volatile char *p, bool store)
 			(void)*p;
 	}
 	return seen;
+}
+
+long rig_continue(void *to, size_t size, unsigned flags)
+{
+	return LOCKED(watch_continue((uintptr_t)to, size, flags));
+}
+
+long rig_move_pages(void *to, void *from, size_t size, bool holes)
+{
+	return LOCKED(watch_move((uintptr_t)to, (uintptr_t)from, size, holes));
+}
+
+int rig_protect(void *p, size_t size, bool on)
+{
+	return LOCKED(watch_protect((uintptr_t)p, (uintptr_t)p + size, on));
+}
+
+int rig_protect_all(void *p, size_t size, bool on)
+{
+	return LOCKED(watch_protect_all((uintptr_t)p, (uintptr_t)p + size, on));
+}
+
+uint64_t rig_pagemap(const void *p)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	off_t at = (off_t)((uintptr_t)p / PAGE * sizeof(entry));
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
+		abort();
+	close(fd);
+	memory_show_pagemap(&entry, sizeof(entry), (uint64_t)at);
+	return entry;
 }

@@ -28,7 +28,7 @@ void watch_rig_silent(bool silent);
 /* How many messages there have been, and the last one. */
 unsigned watch_rig_messages(void);
 struct watch_message watch_rig_last(void);
-/* Events so far: the last `n` that came, newest last; how many have come. */
+/* The events since the start, oldest first, as many as there is room for: how many there are. */
 unsigned watch_rig_events(struct watch_event *ret, unsigned n);
 
 /* As in watch.h, with the lock around. */
@@ -41,6 +41,9 @@ long rig_continue(void *to, size_t size, unsigned flags);
 long rig_move_pages(void *to, void *from, size_t size, bool holes);
 int rig_protect(void *p, size_t size, bool on);
 int rig_protect_all(void *p, size_t size, bool on);
+
+/* What the client reads of the page in /proc/self/pagemap. */
+uint64_t rig_pagemap(const void *p);
 
 /* A page whose bytes tell its address. */
 void rig_page(char *page, const void *address);
