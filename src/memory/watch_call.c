@@ -50,6 +50,8 @@ static void tell(void *owner, enum watch_what what, uintptr_t start, size_t size
 {
 	struct watch_event event = {.what = what, .start = start, .to = to, .size = size};
 
+	if (!watch_ops->event)
+		return;
 	watch_ops->event(owner, &event);
 	told = true;
 }

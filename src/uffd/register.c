@@ -112,7 +112,8 @@ static unsigned how(const struct uffd *u, const struct memory_vma *v)
 
 	return (unpopulated ? WATCH_UNPOPULATED : 0) |
 	       (features & UFFD_FEATURE_WP_ASYNC ? WATCH_WP_ASYNC : 0) |
-	       (features & UFFD_FEATURE_RWP_ASYNC ? WATCH_RWP_ASYNC : 0);
+	       (features & UFFD_FEATURE_RWP_ASYNC ? WATCH_RWP_ASYNC : 0) |
+	       (features & UFFD_FEATURE_EVENT_REMAP ? WATCH_FOLLOWS : 0);
 }
 
 static int watch_mappings(struct uffd *u, uintptr_t start, uintptr_t end, unsigned modes)
