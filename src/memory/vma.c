@@ -99,9 +99,8 @@ static bool read_line(struct text *t, struct procmap_query *q)
 	q->vma_offset = hex(t);
 	q->dev_major = (uint32_t)hex(t);
 	q->dev_minor = (uint32_t)hex(t);
-	/* Decimal, but all that matters is whether it is 0. */
 	for (c = next_char(t); c >= '0' && c <= '9'; c = next_char(t))
-		q->inode |= c != '0';
+		q->inode = q->inode * 10 + (unsigned)(c - '0');
 	t->at -= c == '\n';
 	read_name(t);
 	return true;
@@ -234,7 +233,7 @@ int memory_vma_protection(uintptr_t address, uintptr_t *ret_end)
 	return q.vma_start > address ? -1 : protection_of(&q);
 }
 
-bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
+static bool find(uintptr_t address, struct memory_vma *ret_vma)
 {
 	struct procmap_query q;
 
@@ -248,9 +247,27 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
 		.page_size = q.vma_page_size,
 		.device = makedev(q.dev_major, q.dev_minor),
+		.inode = q.inode,
+		.offset = q.vma_offset,
 	};
+	return true;
+}
+
+bool memory_mapping(uintptr_t address, struct memory_vma *ret_vma)
+{
+	return find(address, ret_vma) && ret_vma->start <= address;
+}
+
+bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
+{
+	uintptr_t start;
+
+	if (!find(address, ret_vma))
+		return false;
+	start = ret_vma->start;
 	show_client(ret_vma, address);
-	show_watched(ret_vma, address > q.vma_start ? address : q.vma_start);
+	show_watched(ret_vma, address > start ? address : start);
+	ret_vma->offset += ret_vma->start - start;
 	return true;
 }
 

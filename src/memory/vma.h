@@ -33,10 +33,15 @@ struct memory_vma {
 	bool shared;
 	size_t page_size; /* hugetlb: more than 4096 */
 	dev_t device;     /* of the file system; 0: no file */
+	uint64_t inode;
+	uint64_t offset; /* in the file, of `start` */
 };
 
 /* The mapping at `address`, or the next one above it; false: there is none. */
 bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma);
+
+/* The mapping that the kernel has there, with what the engine has changed; false: there is none. */
+bool memory_mapping(uintptr_t address, struct memory_vma *ret_vma);
 
 /* The protection that the kernel has there, -1 without a mapping; good up to *ret_end. */
 int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);

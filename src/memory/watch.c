@@ -166,8 +166,20 @@ void watch_insert(const struct watch_range *r)
 	watch_changed();
 }
 
+static void free_aliases(uintptr_t start, uintptr_t end)
+{
+	for (size_t i = first_above(start); i < n_ranges && ranges[i].start < end; i++) {
+		const struct watch_range *r = &ranges[i];
+		struct watch_range part = watch_part_of(r, r->start > start ? r->start : start,
+							r->end < end ? r->end : end);
+
+		watch_alias_free(&part);
+	}
+}
+
 void watch_forget(uintptr_t start, uintptr_t end)
 {
+	free_aliases(start, end);
 	watch_remove(start, end);
 	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
 }
@@ -236,6 +248,7 @@ void watch_clear(uintptr_t start, uintptr_t end)
 		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end,
 			  false);
 	}
+	free_aliases(start, end);
 	watch_remove(start, end);
 }
 

@@ -233,6 +233,12 @@ static void moved(const struct watch_range *r, uintptr_t to, bool stays)
 	} else {
 		watch_end(&new, new.start, new.end, true);
 	}
+	/* The alias goes with what follows. */
+	if (r->modes & WATCH_FOLLOWS && watch_room(4) == 0) {
+		new = *r;
+		new.alias = 0;
+		watch_insert(&new);
+	}
 	if (!stays)
 		return;
 	/* Where it was it is empty now, and still watched. */
@@ -250,8 +256,10 @@ static void grown(uintptr_t old_end, uintptr_t new_end)
 	if (!last || watch_room(4) < 0)
 		return;
 	r = *last;
-	new = watch_part_of(&r, old_end, old_end);
+	new = r;
+	new.start = old_end;
 	new.end = new_end;
+	new.alias = 0;
 	if (watch_begin(&new) == 0)
 		watch_insert(&new);
 }

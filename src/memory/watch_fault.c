@@ -54,8 +54,15 @@ static enum watch_verdict classify_missing(const struct watch_range *r, uintptr_
 {
 	if (watch_is_guarded(r, mark) ? !is_guarded(at) : is_open(at, write))
 		return lost(at);
-	*ret_reason = WATCH_MISSING;
-	return WATCH_ASK;
+	if (r->kind == MEMORY_ANON) {
+		*ret_reason = WATCH_MISSING;
+		return WATCH_ASK;
+	}
+	*ret_reason = watch_is_cached(r, at) ? WATCH_MINOR : WATCH_MISSING;
+	if (r->modes & *ret_reason)
+		return WATCH_ASK;
+	watch_reveal(r, at, at + r->page_size, 0, MARK_WP);
+	return WATCH_RETRY;
 }
 
 enum watch_verdict watch_classify(uintptr_t address, bool write, unsigned *ret_reason,

@@ -3,7 +3,8 @@
  * Contents for what is missing.
  *
  * Private memory is out of everybody's reach while it is written through /proc/self/mem, which
- * no protection stops and which copies page by page, so that each one is there or not.
+ * no protection stops and which copies page by page, so that each one is there or not.  Shared
+ * memory is written to through its alias, and appears afterwards.
  * Rules: mfill_atomic_pte() and what it calls.
  */
 #include <errno.h>
@@ -11,6 +12,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "core/user.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -76,6 +78,7 @@ static long write_pages(uintptr_t to, const char *from, size_t size)
 static long copy_frozen(const struct watch_range *r, const struct fill *f)
 {
 	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	bool cached = true;
 	long n;
 
 	if (end == to)
@@ -83,9 +86,16 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 	n = watch_marks_reserve(to, end, r->page_size);
 	if (n < 0)
 		return n;
+	if (r->alias) {
+		cached = watch_is_cached(r, to);
+		end = watch_cached_run(r, to, end, cached);
+	}
 	if (watch_traps(r) && !r->by_protection)
 		advise(to, end, MADV_GUARD_REMOVE);
 	n = write_pages(to, f->from, end - to);
+	/* The file has pages now that it hadn't before, and that the kernel's COPY doesn't make. */
+	if (!cached)
+		advise(r->alias + (to - r->start), r->alias + (end - r->start), MADV_REMOVE);
 	if (n > 0) {
 		settle(r, to, to + (uintptr_t)n, f->flags);
 		to += (uintptr_t)n;
@@ -109,21 +119,65 @@ static long copy_private(const struct watch_range *r, const struct fill *f)
 static long zero_private(const struct watch_range *r, const struct fill *f)
 {
 	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, true);
-	bool protected;
 	int ret;
 
 	if (end == to)
 		return -EEXIST;
-	ret = watch_marks_reserve(to, end, r->page_size);
-	if (ret < 0)
-		return ret;
-	protected = watch_any_protected(r, to, end);
-	if (watch_traps(r) && !r->by_protection)
-		advise(to, end, MADV_GUARD_REMOVE);
-	settle(r, to, end, 0);
-	if (protected)
-		ret = watch_apply(r, to, end);
+	ret = watch_reveal(r, to, end, 0, 0);
 	advise(to, end, MADV_POPULATE_READ);
+	return ret < 0 ? ret : (long)(end - to);
+}
+
+/* ---- shared memory ---- */
+
+/* Pages that aren't there yet; without `from`, zeroes.  How many bytes, or -EFAULT. */
+static long write_alias(const struct watch_range *r, uintptr_t to, const char *from, size_t size)
+{
+	static const char zeroes[MEMORY_PAGE];
+	char *alias = (char *)r->alias + (to - r->start);
+	size_t done = 0, step = from ? r->page_size : MEMORY_PAGE;
+
+	if (from && copy_guarded(alias, from, size) == 0)
+		return (long)size;
+	for (; done < size; done += step)
+		if (copy_guarded(alias + done, from ? from + done : zeroes, step) < 0)
+			break;
+	done -= done % r->page_size;
+	/* Half of a page is none; and what came after it in the first attempt. */
+	if (done < size)
+		advise((uintptr_t)alias + done, (uintptr_t)alias + size, MADV_REMOVE);
+	return done ? (long)done : -EFAULT;
+}
+
+static long copy_shared(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	long n;
+	int ret;
+
+	if (!r->alias)
+		return -ENOMEM;
+	end = watch_cached_run(r, to, end, false);
+	if (end == to)
+		return -EEXIST;
+	n = write_alias(r, to, f->from, end - to);
+	if (n < 0)
+		return n;
+	ret = watch_reveal(r, to, to + (uintptr_t)n, f->flags, 0);
+	return ret < 0 ? ret : n;
+}
+
+static long show_cached(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	int ret;
+
+	if (end == to)
+		return -EEXIST;
+	end = watch_cached_run(r, to, end, true);
+	if (end == to)
+		return -EFAULT;
+	ret = watch_reveal(r, to, end, f->flags, 0);
 	return ret < 0 ? ret : (long)(end - to);
 }
 
@@ -156,7 +210,7 @@ static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size
 		size_t left = size - done;
 		struct fill f = {
 			.to = to + done,
-			.from = from + done,
+			.from = from ? from + done : NULL,
 			.size = left < CHUNK ? left : CHUNK,
 			.flags = flags,
 		};
@@ -169,27 +223,32 @@ static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size
 	return done ? (long)done : n;
 }
 
+static bool is_shared(uintptr_t to)
+{
+	struct watch_range *r = watch_at(to);
+
+	if (!r || !r->shared)
+		return false;
+	watch_alias_make(r);
+	return true;
+}
+
 long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 {
-	return in_chunks(copy_private, to, from, size, flags);
+	return in_chunks(is_shared(to) ? copy_shared : copy_private, to, from, size, flags);
 }
 
 long watch_zero(uintptr_t to, size_t size)
 {
-	return in_chunks(zero_private, to, NULL, size, 0);
+	return in_chunks(is_shared(to) ? copy_shared : zero_private, to, NULL, size, 0);
+}
+
+long watch_continue(uintptr_t to, size_t size, unsigned flags)
+{
+	return in_chunks(show_cached, to, NULL, size, flags);
 }
 
 long watch_poison(uintptr_t to, size_t size)
 {
 	return in_chunks(poison, to, NULL, size, 0);
-}
-
-long watch_continue(uintptr_t to, size_t size, unsigned flags)
-{
-	return -EOPNOTSUPP;
-}
-
-long watch_move(uintptr_t to, uintptr_t from, size_t size, bool holes)
-{
-	return -EOPNOTSUPP;
 }

@@ -166,6 +166,7 @@ int watch_begin(struct watch_range *r)
 	drop_old_marks(r->start, r->end);
 	if (!watch_traps(r))
 		return 0;
+	watch_alias_make(r);
 	/* A marker empties its page: nobody is to write meanwhile. */
 	if (frozen) {
 		atomic_fetch_add(&memory_moves, 1);
@@ -174,10 +175,31 @@ int watch_begin(struct watch_range *r)
 	}
 	if (ret == 0)
 		ret = begin_traps(r);
-	if (ret < 0)
+	if (ret < 0) {
 		watch_end(r, r->start, r->end, frozen);
-	else if (frozen || r->by_protection)
+		watch_alias_free(r);
+		return ret;
+	}
+	if (frozen || r->by_protection)
 		ret = watch_apply(r, r->start, r->end);
+	return ret;
+}
+
+int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags,
+		 unsigned keep)
+{
+	unsigned add = (watch_traps(r) ? MARK_PRESENT : 0) | (flags & WATCH_PROTECT ? MARK_WP : 0);
+	int ret = watch_marks_reserve(start, end, r->page_size);
+	bool protected;
+
+	if (ret < 0)
+		return ret;
+	protected = add & MARK_WP || watch_any_protected(r, start, end);
+	watch_marks_change(start, end, r->page_size, (MARK_WP | MARK_PROTECTED) & ~keep, add);
+	if (protected)
+		ret = watch_apply(r, start, end);
+	if (watch_traps(r) && !r->by_protection)
+		advise(start, end, MADV_GUARD_REMOVE);
 	return ret;
 }
 

@@ -82,6 +82,15 @@ void watch_clear_others(void);
 /* Marks have come or gone. */
 void watch_changed(void);
 
+/* ---- watch_alias.c: what is behind shared memory ---- */
+
+/* Makes it, if that can be. */
+void watch_alias_make(struct watch_range *r);
+void watch_alias_free(const struct watch_range *r);
+/* Whether the page is in the page cache; and the end of what is, or isn't. */
+bool watch_is_cached(const struct watch_range *r, uintptr_t at);
+uintptr_t watch_cached_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool cached);
+
 /* ---- watch_page.c: the kernel's page tables ---- */
 
 /* From the marks.  0 or -errno (-ENOMEM: too many mappings). */
@@ -99,6 +108,12 @@ bool watch_is_poisoned(uintptr_t at, uint64_t mark);
 bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* Makes what is missing in the mapping of a new range trap, and marks what is there. */
 int watch_begin(struct watch_range *r);
+/*
+ * What is missing in [start, end) traps no more: what is in the page cache appears, or pages of
+ * nothing.  Without WATCH_PROTECT in `flags` it is not protected; MARK_WP in `keep`: it stays so.
+ */
+int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags,
+		 unsigned keep);
 /*
  * Nothing of [start, end) traps or is protected any more for the range's sake; `frozen`: all of it
  * has been out of reach.

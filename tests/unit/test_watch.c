@@ -602,6 +602,219 @@ static void test_guards_of_the_client(void **state)
 	rig_munmap(p, 16 * PAGE);
 }
 
+/* ---- shared memory ---- */
+
+static int memfd;
+
+/* Two mappings of the same pages; the second one is private if asked for. */
+static char *map_file(size_t size, int flags, char **ret_other)
+{
+	char *p;
+
+	memfd = memfd_create("watched", MFD_CLOEXEC);
+	assert_true(memfd >= 0);
+	assert_int_equal(ftruncate(memfd, (off_t)size), 0);
+	*ret_other = mmap(NULL, size, RW, MAP_SHARED, memfd, 0);
+	p = mmap(NULL, size, RW, flags, memfd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	assert_ptr_not_equal(*ret_other, MAP_FAILED);
+	return p;
+}
+
+static void unmap_file(char *p, char *other, size_t size)
+{
+	rig_munmap(p, size);
+	munmap(other, size);
+	close(memfd);
+}
+
+static void answer_minor(const struct watch_message *m)
+{
+	void *place = (void *)(m->address & ~(PAGE - 1));
+
+	if (m->reason == WATCH_MINOR)
+		rig_continue(place, PAGE, 0);
+	else
+		answer_protection(m);
+}
+
+static void test_shared_memory(void **state)
+{
+	char *other, *p = map_file(32 * PAGE, MAP_SHARED, &other);
+	static char page[PAGE];
+	unsigned mappings = rig_mappings();
+
+	watch_rig_start(answer_minor);
+	p[0] = 1;
+	other[PAGE] = 2;
+	assert_int_equal(rig_watch(p, 32 * PAGE, WATCH_MISSING | WATCH_WP), 0);
+	assert_int_equal(p[0], 1);
+	/* It is in the page cache, and nobody wants to know. */
+	assert_int_equal(p[PAGE], 2);
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_true(rig_is_page(p + 2 * PAGE));
+	assert_memory_equal(p + 2 * PAGE, other + 2 * PAGE, PAGE);
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(watch_rig_last().reason, WATCH_MISSING);
+	assert_int_equal(rig_copy(p, page, PAGE, 0), -EEXIST);
+	assert_int_equal(rig_copy(p + 2 * PAGE, page, PAGE, 0), -EEXIST);
+	other[4 * PAGE] = 3;
+	assert_int_equal(rig_copy(p + 3 * PAGE, page, 4 * PAGE, 0), PAGE);
+	assert_int_equal(rig_copy(p + 4 * PAGE, page, PAGE, 0), -EEXIST);
+	assert_int_equal(rig_continue(p + 4 * PAGE, 2 * PAGE, 0), PAGE);
+	assert_int_equal(rig_continue(p + 5 * PAGE, PAGE, 0), -EFAULT);
+	assert_int_equal(rig_continue(p + 4 * PAGE, PAGE, 0), -EEXIST);
+	assert_int_equal(p[4 * PAGE], 3);
+	assert_int_equal(rig_copy(p + 6 * PAGE, (void *)PAGE, PAGE, 0), -EFAULT);
+	assert_int_equal(rig_zero(p + 6 * PAGE, 2 * PAGE), 2 * PAGE);
+	assert_int_equal(p[6 * PAGE], 0);
+	assert_int_equal(rig_poison(p + 8 * PAGE, PAGE), PAGE);
+	assert_int_equal(rig_access(p + 8 * PAGE, false).number, SIGBUS);
+	assert_int_equal(other[8 * PAGE], 0);
+	/* The page stays in the page cache. */
+	assert_int_equal(rig_madvise(p, 4 * PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(p[0], 1);
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(rig_madvise(p, 4 * PAGE, MADV_REMOVE), 0);
+	assert_true(rig_is_page(p));
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_memory_equal(p, other, PAGE);
+	/* Protection survives. */
+	assert_int_equal(rig_protect(p, 32 * PAGE, true), 0);
+	assert_int_equal(rig_madvise(p, 4 * PAGE, MADV_DONTNEED), 0);
+	assert_true(rig_pagemap(p) & PAGEMAP_UFFD_WP);
+	p[0] = 1;
+	assert_int_equal(watch_rig_messages(), 3);
+	assert_int_equal(watch_rig_last().reason, WATCH_WP);
+	rig_unwatch(p, 32 * PAGE);
+	assert_int_equal(p[20 * PAGE], 0);
+	p[21 * PAGE] = 1;
+	assert_int_equal(watch_rig_messages(), 3);
+	assert_in_range(rig_mappings(), mappings, mappings + 2);
+	unmap_file(p, other, 32 * PAGE);
+}
+
+static void test_minor_faults(void **state)
+{
+	char *other, *p = map_file(16 * PAGE, MAP_SHARED, &other);
+
+	watch_rig_start(answer_minor);
+	for (unsigned i = 0; i < 8; i++)
+		rig_page(other + i * PAGE, p + i * PAGE);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MINOR), 0);
+	assert_true(rig_is_page(p));
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(watch_rig_last().reason, WATCH_MINOR);
+	assert_int_equal(p[9 * PAGE], 0);
+	assert_int_equal(watch_rig_messages(), 1);
+	p[2 * PAGE] += 1;
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(rig_continue(p + 3 * PAGE, 5 * PAGE, WATCH_PROTECT), 5 * PAGE);
+	assert_true(rig_is_page(p + 7 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	rig_unwatch(p, 16 * PAGE);
+	unmap_file(p, other, 16 * PAGE);
+}
+
+/* Private mappings of shared memory: what is copied there is the process's own. */
+static void test_private_mappings(void **state)
+{
+	char *other, *p = map_file(16 * PAGE, MAP_PRIVATE, &other);
+
+	watch_rig_start(answer_minor);
+	other[0] = 9;
+	other[PAGE] = 8;
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(p[0], 9);
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_true(rig_is_page(p + 2 * PAGE));
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(rig_madvise(p, 4 * PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(p[PAGE], 8);
+	assert_int_equal(watch_rig_messages(), 1);
+	/* It has not come into the page cache. */
+	assert_true(rig_is_page(p + 2 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_int_equal(other[2 * PAGE], 0);
+	rig_unwatch(p, 16 * PAGE);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MINOR), 0);
+	assert_int_equal(rig_madvise(p, 16 * PAGE, MADV_DONTNEED), 0);
+	p[0] += 1;
+	assert_int_equal(watch_rig_messages(), 3);
+	assert_int_equal(watch_rig_last().reason, WATCH_MINOR);
+	assert_int_equal(p[0], 10);
+	assert_int_equal(other[0], 9);
+	rig_unwatch(p, 16 * PAGE);
+	unmap_file(p, other, 16 * PAGE);
+}
+
+static void test_shared_anonymous(void **state)
+{
+	char *p = mmap(NULL, 16 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+	pid_t child;
+
+	watch_rig_start(answer_minor);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_true(rig_is_page(p));
+	memory_fork_prepare();
+	child = fork();
+	if (!child) {
+		memory_fork_child();
+		_exit(rig_is_page(p) && p[PAGE] == 0 && watch_rig_messages() == 1 ? 7 : 8);
+	}
+	memory_fork_parent();
+	waitpid(child, &status, 0);
+	assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 7);
+	/* The child has brought the page into the page cache. */
+	assert_int_equal(p[PAGE], 0);
+	assert_true(rig_is_page(p + 2 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	rig_munmap(p, 16 * PAGE);
+}
+
+/* ---- moving ---- */
+
+static void test_pages_are_moved(void **state)
+{
+	char *p = rig_map(32 * PAGE), *from = rig_map(32 * PAGE);
+	unsigned mappings = rig_mappings();
+
+	for (unsigned i = 0; i < 24; i++)
+		if (i != 20)
+			rig_page(from + i * PAGE, p + i * PAGE);
+	assert_int_equal(rig_watch(p, 32 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(rig_move_pages(p, from, 16 * PAGE, false), 16 * PAGE);
+	for (unsigned i = 0; i < 16; i++)
+		assert_true(rig_is_page(p + i * PAGE));
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_int_equal(from[0], 0);
+	assert_int_equal(rig_move_pages(p, from + 16 * PAGE, PAGE, false), -EEXIST);
+	assert_int_equal(rig_move_pages(p + 16 * PAGE, from + 16 * PAGE, 8 * PAGE, false),
+			 4 * PAGE);
+	assert_int_equal(rig_move_pages(p + 20 * PAGE, from + 20 * PAGE, PAGE, false), -ENOENT);
+	assert_int_equal(rig_move_pages(p + 20 * PAGE, from + 20 * PAGE, 4 * PAGE, true), 4 * PAGE);
+	assert_true(rig_is_page(p + 23 * PAGE));
+	assert_int_equal(watch_rig_messages(), 0);
+	assert_true(rig_is_page(p + 20 * PAGE));
+	assert_int_equal(watch_rig_messages(), 1);
+	/* The zero page, which is there. */
+	(void)*(volatile char *)(from + 30 * PAGE);
+	assert_int_equal(rig_move_pages(p + 30 * PAGE, from + 30 * PAGE, PAGE, false), PAGE);
+	assert_int_equal(p[30 * PAGE], 0);
+	assert_int_equal(watch_rig_messages(), 1);
+	/* Out of a range: the place is missing then. */
+	assert_int_equal(rig_watch(from, 32 * PAGE, WATCH_MISSING), 0);
+	rig_answer_page(&(struct watch_message){.address = (uintptr_t)from + 31 * PAGE});
+	assert_int_equal(rig_move_pages(p + 31 * PAGE, from + 31 * PAGE, PAGE, false), PAGE);
+	assert_int_equal(*(uintptr_t *)(p + 31 * PAGE), from + 31 * PAGE);
+	assert_true(rig_is_page(from + 31 * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_in_range(rig_mappings(), mappings - 1, mappings + (traps ? 20 : 0));
+	rig_munmap(p, 32 * PAGE);
+	rig_munmap(from, 32 * PAGE);
+}
+
 /* ---- signals ---- */
 
 static _Atomic int interrupted;
@@ -704,6 +917,11 @@ static void test_threads(void **state)
 	X(test_fork)                        \
 	X(test_locked_memory)               \
 	X(test_guards_of_the_client)        \
+	X(test_shared_memory)               \
+	X(test_minor_faults)                \
+	X(test_private_mappings)            \
+	X(test_shared_anonymous)            \
+	X(test_pages_are_moved)             \
 	X(test_signal_while_waiting)        \
 	X(test_threads)
 
