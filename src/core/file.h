@@ -58,6 +58,11 @@ struct file_ops {
 	 * -errno; NULL: the file has none.
 	 */
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
+	/*
+	 * Writes the lines that fdinfo shows of such a file, beside those of all files: their
+	 * length, less than `size`.  NULL: none.
+	 */
+	int (*describe)(struct file *f, char *text, size_t size);
 	/* Appends what `offset` means to a trace line: "bar0+0x1000".  NULL: the number. */
 	void (*trace_offset)(const struct file *f, struct trace_line *t, off_t offset);
 	/*

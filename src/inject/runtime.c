@@ -74,6 +74,18 @@ static int runtime_name(int fd, char *buffer, size_t size)
 	return length;
 }
 
+static int runtime_describe(int fd, char *text, size_t size)
+{
+	struct file *f = file_get(fd);
+	int length;
+
+	if (!f)
+		return 0;
+	length = f->ops->describe ? f->ops->describe(f, text, size) : 0;
+	file_put(f);
+	return length;
+}
+
 static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 {
 	struct file *f = file_get(fd);
@@ -213,6 +225,7 @@ static struct runtime table = {
 	.uffd_native_api = uffd_native_api,
 	.owns = runtime_owns,
 	.name = runtime_name,
+	.describe = runtime_describe,
 	.ioctl = runtime_ioctl,
 	.socket_ioctl = runtime_socket_ioctl,
 	.read = runtime_read,

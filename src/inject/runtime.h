@@ -44,6 +44,8 @@ struct runtime {
 	bool (*owns)(int fd, uint32_t *ret_rdev);
 	/* What /proc/self/fd/N shows for fd: its length, or -EBADF if it isn't stood in for. */
 	int (*name)(int fd, char *buffer, size_t size);
+	/* What fdinfo shows beside what the kernel says of the placeholder: its length, or 0. */
+	int (*describe)(int fd, char *text, size_t size);
 	long (*ioctl)(int fd, unsigned long command, unsigned long arg);
 	/* The same on a socket of the machine's about a network interface: false if not ours. */
 	bool (*socket_ioctl)(int fd, unsigned long command, unsigned long arg, long *ret_result);

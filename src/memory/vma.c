@@ -170,7 +170,9 @@ static enum memory_kind kind_of(const struct procmap_query *q)
 	if (begins("/memfd:" MEMORY_SPECIAL_NAME) || begins("anon_inode:") ||
 	    (begins("/dev/") && !begins("/dev/shm/") && !begins("/dev/zero")))
 		return MEMORY_SPECIAL;
-	return q->vma_flags & PROCMAP_QUERY_VMA_SHARED ? MEMORY_SHARED : MEMORY_FILE;
+	if (q->vma_flags & PROCMAP_QUERY_VMA_SHARED)
+		return MEMORY_SHARED;
+	return strcmp(name, "/dev/zero") == 0 ? MEMORY_ANON : MEMORY_FILE;
 }
 
 /* The same where it is watched: a range is a part of one mapping. */

@@ -4,6 +4,7 @@
  * of what comes after it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/user.h"
@@ -86,6 +87,20 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 	return initialized(f->priv) ? uffd_read(f, buffer, size, offset) : -EINVAL;
 }
 
+static int file_describe(struct file *f, char *text, size_t size)
+{
+	const struct uffd *u = f->priv;
+	unsigned long pending, read;
+	uint64_t signals;
+
+	memory_lock(&signals);
+	uffd_queue_count(u, &pending, &read);
+	memory_unlock(&signals);
+	return snprintf(text, size, "pending:\t%lu\ntotal:\t%lu\nAPI:\t%llx:%x:%llx\n", pending,
+			pending + read, (unsigned long long)UFFD_API, uffd_features(u),
+			(unsigned long long)(UFFD_API_BITS | UFFD_RANGE_BITS));
+}
+
 static void uffd_release(struct file *f)
 {
 	uffd_destroy(f->priv);
@@ -137,5 +152,6 @@ const struct file_ops uffd_file_ops = {
 	.of_process = true,
 	.release = uffd_release,
 	.read = file_read,
+	.describe = file_describe,
 	.trace_message = uffd_trace_message,
 };

@@ -104,6 +104,21 @@ void uffd_wake(struct uffd *u, uint64_t start, uint64_t size)
 	wake_in(u, &u->read, start, size);
 }
 
+static unsigned long length(const struct uffd_link *head)
+{
+	unsigned long n = 0;
+
+	for (const struct uffd_link *link = head->next; link != head; link = link->next)
+		n++;
+	return n;
+}
+
+void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned long *ret_read)
+{
+	*ret_pending = length(&u->pending);
+	*ret_read = length(&u->read);
+}
+
 /* ---- reading ---- */
 
 /* Whether the thread that faulted is still there; it may have ended in a signal handler. */

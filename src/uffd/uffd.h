@@ -32,6 +32,8 @@
 	(UFFD_IOCTL(UFFDIO_REGISTER) | UFFD_IOCTL(UFFDIO_UNREGISTER) | \
 	 UFFD_IOCTL(UFFDIO_SET_MODE) | UFFD_IOCTL(UFFDIO_API))
 
+#define UFFD_RANGE_BITS ((uint64_t)0x3fc) /* those that need one: WAKE to RWPROTECT */
+
 #define UFFD_INITIALIZED ((uint32_t)1 << 31) /* with the features: UFFDIO_API has been done */
 
 /* A place in one of a context's queues; these are circles, of which the head is a part. */
@@ -81,6 +83,8 @@ void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m);
 void uffd_queue_complete(struct uffd *u, struct uffd_message *m);
 /* Wakes faults at addresses in [start, start + size), size 0: all.  Read or not. */
 void uffd_wake(struct uffd *u, uint64_t start, uint64_t size);
+/* How many faults wait that nobody has read, and that somebody has. */
+void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned long *ret_read);
 /*
  * read(2) of a context: as many messages as there is room for; waits for the first of them
  * unless the descriptor is O_NONBLOCK.  Without the lock.

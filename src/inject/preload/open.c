@@ -72,7 +72,7 @@ static bool open_led(int dirfd, const char *path, int *flags, struct led *l, int
 	int fd;
 
 	lead(dirfd, path, l);
-	if (open_device(l, *flags, &fd)) {
+	if (open_device(l, *flags, &fd) || fdinfo_open(path, *flags, &fd)) {
 		*ret_fd = (int)result(fd);
 		return true;
 	}
@@ -199,7 +199,7 @@ FILE *lead_fopen(const char *path, const char *mode)
 	int fd;
 
 	lead(AT_FDCWD, path, &l);
-	if (open_device(&l, mode_flags(mode), &fd)) {
+	if (open_device(&l, mode_flags(mode), &fd) || fdinfo_open(path, mode_flags(mode), &fd)) {
 		FILE *file = fd < 0 ? NULL : fdopen(fd, mode);
 
 		if (fd < 0)

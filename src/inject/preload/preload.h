@@ -260,6 +260,13 @@ void show_stat(const struct led *l, struct stat *st);
  */
 bool open_device(struct led *l, int flags, int *ret_fd);
 
+/* ---- fdinfo.c ---- */
+
+/* Whether `path` is that of a descriptor's fdinfo: it is not led anywhere, but may be ours. */
+bool fdinfo_suspect(const char *path);
+/* Opens it if the descriptor is stood in for: true, and *ret_fd is a descriptor or -errno. */
+bool fdinfo_open(const char *path, int flags, int *ret_fd);
+
 /* ---- entry points from assembly (x86_64/preload.S) ---- */
 
 #define SYSCALL_ROUTES 512

@@ -104,7 +104,7 @@ bool suspect_slow(int dirfd, const char *path)
 			return false;
 	}
 	if (path[0] == '/')
-		return path_suspect(path);
+		return path_suspect(path) || fdinfo_suspect(path);
 	if (!path[0])
 		return false;
 	if (dirfd == AT_FDCWD)
