@@ -58,6 +58,8 @@ struct file_ops {
 	 * -errno; NULL: the file has none.
 	 */
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
+	/* Whether poll says POLLERR and nothing else.  NULL: no. */
+	bool (*poll_error)(const struct file *f);
 	/*
 	 * Writes the lines that fdinfo shows of such a file, beside those of all files: their
 	 * length, less than `size`.  NULL: none.

@@ -123,6 +123,7 @@ int placeholder_pipe(int flags, int *ret_peer)
 
 	if (result < 0)
 		return (int)result;
+	host_syscall(SYS_fcntl, pair[1], F_SETFL, O_NONBLOCK);
 	result = hostfd_adopt(pair[1]);
 	if (result < 0) {
 		host_close(pair[0]);
@@ -132,16 +133,23 @@ int placeholder_pipe(int flags, int *ret_peer)
 	return pair[0];
 }
 
-/* Somebody may have taken the byte by a system call of his own, so one looks before. */
-void placeholder_pipe_set_readable(int self, int peer, bool readable)
+/* A pipe that is full is readable, too. */
+void placeholder_pipe_fill(int peer)
 {
-	int waiting = 0;
 	char byte = 0;
 
-	if (readable)
-		host_write(peer, &byte, 1);
-	else if (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0)
-		host_read(self, &byte, 1);
+	host_write(peer, &byte, 1);
+}
+
+/* Somebody may have taken bytes by a system call of his own, so one looks before. */
+void placeholder_pipe_empty(int self)
+{
+	char bytes[64];
+	int waiting = 0;
+
+	while (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0 &&
+	       host_read(self, bytes, sizeof(bytes)) > 0)
+		;
 }
 
 void placeholder_set_readable(int self, int peer, bool readable)

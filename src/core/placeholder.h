@@ -35,8 +35,12 @@ int placeholder_socket(const char *kind, int flags, int *ret_peer);
  * Descriptor or -errno.
  */
 int placeholder_pipe(int flags, int *ret_peer);
-/* As placeholder_set_readable(); safe in a signal handler. */
-void placeholder_pipe_set_readable(int self, int peer, bool readable);
+/*
+ * One more byte is in the pipe, which readers who wait for an edge see each time; and none is.
+ * Safe in a signal handler.
+ */
+void placeholder_pipe_fill(int peer);
+void placeholder_pipe_empty(int self);
 
 /*
  * A mark that every process sees which has a descriptor of the placeholder, and which goes

@@ -86,6 +86,18 @@ static int runtime_describe(int fd, char *text, size_t size)
 	return length;
 }
 
+static bool runtime_poll_error(int fd)
+{
+	struct file *f = file_get(fd);
+	bool error;
+
+	if (!f)
+		return false;
+	error = f->ops->poll_error && f->ops->poll_error(f);
+	file_put(f);
+	return error;
+}
+
 static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
 {
 	struct file *f = file_get(fd);
@@ -253,6 +265,8 @@ static struct runtime table = {
 	.memory_moves = &memory_moves,
 	.memory_moved_since = memory_moved_since,
 	.memory_show_pagemap = memory_show_pagemap,
+	.poll_errors = &uffd_used,
+	.poll_error = runtime_poll_error,
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,

@@ -97,6 +97,10 @@ struct runtime {
 	/* `n` bytes were read to `buffer` from /proc/self/pagemap, from `offset` on. */
 	void (*memory_show_pagemap)(void *buffer, size_t n, uint64_t offset);
 
+	/* Whether poll may say POLLERR where the placeholder doesn't, and whether it does for fd. */
+	const _Atomic bool *poll_errors;
+	bool (*poll_error)(int fd);
+
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);
 

@@ -5,11 +5,15 @@
 #ifndef STANDIN_UFFD_ENTRY_H
 #define STANDIN_UFFD_ENTRY_H
 
+#include <stdbool.h>
+
 /*
  * userfaultfd(2) of the client's: the kernel's or ours, as the configuration says.  A descriptor
  * or -errno.
  */
 int uffd_system_call(int flags);
+/* Whether there has been a context of ours. */
+extern _Atomic bool uffd_used;
 /*
  * UFFDIO_API on a descriptor that is not stood in for: as the kernel answers, or ours if that
  * can do more.

@@ -4,9 +4,11 @@
  * of what comes after it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/syscall.h"
 #include "core/user.h"
 #include "uffd/uffd.h"
 
@@ -87,6 +89,12 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 	return initialized(f->priv) ? uffd_read(f, buffer, size, offset) : -EINVAL;
 }
 
+/* One that blocks can't be waited for. */
+static bool file_poll_error(const struct file *f)
+{
+	return !initialized(f->priv) || !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
+}
+
 static int file_describe(struct file *f, char *text, size_t size)
 {
 	const struct uffd *u = f->priv;
@@ -152,6 +160,7 @@ const struct file_ops uffd_file_ops = {
 	.of_process = true,
 	.release = uffd_release,
 	.read = file_read,
+	.poll_error = file_poll_error,
 	.describe = file_describe,
 	.trace_message = uffd_trace_message,
 };

@@ -23,6 +23,7 @@ static enum uffd_mode mode(void)
 	return instance ? instance->config->uffd : UFFD_AUTO;
 }
 
+_Atomic bool uffd_used;
 static struct uffd *contexts;
 
 struct uffd *uffd_first(void)
@@ -35,6 +36,7 @@ static void add(struct uffd *u)
 	uint64_t signals;
 
 	memory_lock(&signals);
+	atomic_store(&uffd_used, true);
 	u->next = contexts;
 	contexts = u;
 	memory_unlock(&signals);

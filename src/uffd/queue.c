@@ -49,21 +49,20 @@ void uffd_queue_init(struct uffd *u)
 	init(&u->events);
 }
 
-/* Tells poll. */
+/* Tells poll that nothing is left. */
 static void show(struct uffd *u)
 {
-	bool readable = first(&u->pending) || first(&u->events);
-
-	if (readable == u->readable)
+	if (!u->readable || first(&u->pending) || first(&u->events))
 		return;
-	placeholder_pipe_set_readable(u->self, u->peer, readable);
-	u->readable = readable;
+	placeholder_pipe_empty(u->self);
+	u->readable = false;
 }
 
 void uffd_queue_add(struct uffd *u, struct uffd_link *queue, struct uffd_message *m)
 {
 	append(queue, &m->link);
-	show(u);
+	placeholder_pipe_fill(u->peer);
+	u->readable = true;
 	if (!u->readers)
 		return;
 	atomic_fetch_add(&u->arrivals, 1);

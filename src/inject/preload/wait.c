@@ -3,25 +3,126 @@
  * Calls that sleep until something happens, or that give way to others.  Before they do,
  * the runtime may use the thread to look at doorbells that have been rung (memory/doorbell.h):
  * what it does then is often what would have been waited for.
+ *
+ * A placeholder can't be made to say POLLERR.  So where a file says it, poll and select don't
+ * wait, and their answer is corrected; what epoll says goes without.
  */
 #include "next.h"
 
+/* ---- POLLERR ---- */
+
+static bool in_error(const struct runtime *rt, int fd)
+{
+	return fd_ours(fd) && rt->poll_error(fd);
+}
+
+static bool any_polled_in_error(const struct runtime *rt, const struct pollfd *fds, nfds_t count)
+{
+	struct pollfd p;
+
+	if (likely(!atomic_load_explicit(rt->poll_errors, memory_order_relaxed)))
+		return false;
+	for (nfds_t i = 0; i < count && rt->fetch(&p, &fds[i], sizeof(p)) == 0; i++)
+		if (in_error(rt, p.fd))
+			return true;
+	return false;
+}
+
+static COLD int poll_errors(const struct runtime *rt, struct pollfd *fds, nfds_t count)
+{
+	int n = next_poll(fds, count, 0);
+
+	for (nfds_t i = 0; n >= 0 && i < count; i++) {
+		if (!in_error(rt, fds[i].fd))
+			continue;
+		n += !fds[i].revents;
+		fds[i].revents = POLLERR;
+	}
+	return n;
+}
+
+/* poll(2), or the call that stands for it. */
+#define POLL(fds, count, call)                                                                \
+	({                                                                                    \
+		const struct runtime *rt_ = live();                                           \
+                                                                                              \
+		rt_->before_wait();                                                           \
+		unlikely(any_polled_in_error(rt_, fds, count)) ? poll_errors(rt_, fds, count) \
+							       : (call);                      \
+	})
+
+static bool is_set(int fd, const fd_set *set)
+{
+	return set && FD_ISSET(fd, set);
+}
+
+static bool any_selected_in_error(const struct runtime *rt, int count, const fd_set *in,
+				  const fd_set *out)
+{
+	if (likely(!atomic_load_explicit(rt->poll_errors, memory_order_relaxed)))
+		return false;
+	for (int fd = 0; fd < count && fd < FD_SETSIZE; fd++)
+		if ((is_set(fd, in) || is_set(fd, out)) && in_error(rt, fd))
+			return true;
+	return false;
+}
+
+/* What is in error is readable and writable. */
+static int correct_set(const struct runtime *rt, int count, const fd_set *asked, fd_set *set)
+{
+	int more = 0;
+
+	for (int fd = 0; set && fd < count && fd < FD_SETSIZE; fd++) {
+		if (!FD_ISSET(fd, asked) || FD_ISSET(fd, set) || !in_error(rt, fd))
+			continue;
+		FD_SET(fd, set);
+		more++;
+	}
+	return more;
+}
+
+static COLD int select_errors(const struct runtime *rt, int count, fd_set *in, fd_set *out,
+			      fd_set *error)
+{
+	struct timeval none = {0};
+	fd_set asked_in, asked_out;
+	int n;
+
+	if (in)
+		asked_in = *in;
+	if (out)
+		asked_out = *out;
+	n = next_select(count, in, out, error, &none);
+	if (n < 0)
+		return n;
+	return n + correct_set(rt, count, &asked_in, in) + correct_set(rt, count, &asked_out, out);
+}
+
+#define SELECT(count, in, out, error, call)                          \
+	({                                                           \
+		const struct runtime *rt_ = live();                  \
+                                                                     \
+		rt_->before_wait();                                  \
+		unlikely(any_selected_in_error(rt_, count, in, out)) \
+			? select_errors(rt_, count, in, out, error)  \
+			: (call);                                    \
+	})
+
+/* ---- the calls ---- */
+
 int live_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	live()->before_wait();
-	return next_poll(fds, count, timeout);
+	return POLL(fds, count, next_poll(fds, count, timeout));
 }
 
 int live___poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
 {
-	live()->before_wait();
-	return next___poll_chk(fds, count, timeout, room);
+	return POLL(fds, count, next___poll_chk(fds, count, timeout, room));
 }
 
 int live_select(int count, fd_set *in, fd_set *out, fd_set *error, struct timeval *timeout)
 {
-	live()->before_wait();
-	return next_select(count, in, out, error, timeout);
+	return SELECT(count, in, out, error, next_select(count, in, out, error, timeout));
 }
 
 int live_epoll_wait(int fd, struct epoll_event *events, int count, int timeout)
@@ -60,8 +161,7 @@ int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 {
 	sigset_t copy;
 
-	live()->before_wait();
-	return next_ppoll(fds, count, timeout, mask_to_wait_with(set, &copy));
+	return POLL(fds, count, next_ppoll(fds, count, timeout, mask_to_wait_with(set, &copy)));
 }
 
 int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -69,8 +169,8 @@ int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *ti
 {
 	sigset_t copy;
 
-	live()->before_wait();
-	return next___ppoll_chk(fds, count, timeout, mask_to_wait_with(set, &copy), room);
+	return POLL(fds, count,
+		    next___ppoll_chk(fds, count, timeout, mask_to_wait_with(set, &copy), room));
 }
 
 int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error, const struct timespec *timeout,
@@ -78,8 +178,8 @@ int live_pselect(int count, fd_set *in, fd_set *out, fd_set *error, const struct
 {
 	sigset_t copy;
 
-	live()->before_wait();
-	return next_pselect(count, in, out, error, timeout, mask_to_wait_with(set, &copy));
+	return SELECT(count, in, out, error,
+		      next_pselect(count, in, out, error, timeout, mask_to_wait_with(set, &copy)));
 }
 
 int live_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout,
