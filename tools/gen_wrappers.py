@@ -26,20 +26,22 @@ class Row:
         self.result = None
         self.frozen = None
         self.memory = None
+        self.stores = False
         self.after = None
         text, *attributes = text.split(';')
         for attribute in attributes:
             key, _, value = attribute.strip().partition('=')
             if key == 'nr':
                 self.numbers = value.split(',')
-            elif key == 'memory':
+            elif key in ('memory', 'stores'):
                 self.memory = value
+                self.stores = key == 'stores'
             elif key == 'after':
                 self.after = value
             elif key == 'frozen' and value in ('old', 'new'):
                 self.frozen = value
             else:
-                sys.exit(f'{where}: nr=, memory=, after=, frozen=old or frozen=new expected, not {attribute}')
+                sys.exit(f'{where}: nr=, memory=, stores=, after=, frozen=old or frozen=new expected, not {attribute}')
         # The prototype ends at the parenthesis that closes its first one.
         end = text.index(')') + 1
         rest = text[end:].strip()
@@ -148,7 +150,8 @@ def function(row):
         kind = '' if slash else 'vector_'
         if not slash:
             pointer, _, size = row.memory.rstrip(']').partition('[')
-        go_on = f'WITH_MEMORY({go_on}, resident_{kind}slow, {pointer}, (size_t)({size}))'
+        stores = 'true' if row.stores else 'false'
+        go_on = f'WITH_MEMORY({go_on}, reach_{kind}slow, {pointer}, (size_t)({size}), {stores})'
     if row.after:
         go_on = f'{row.after[:-1]}, {go_on})'
     out = []

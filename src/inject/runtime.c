@@ -30,6 +30,7 @@
 #include "memory/doorbell.h"
 #include "memory/memory.h"
 #include "memory/mmio.h"
+#include "memory/scan.h"
 #include "memory/show.h"
 #include "uffd/entry.h"
 
@@ -261,12 +262,13 @@ static struct runtime table = {
 	.memory_begin = memory_call_begin,
 	.memory_end = memory_call_end,
 	.memory_attention = &memory_attention,
-	.memory_make_resident = memory_reach,
+	.memory_reach = memory_reach,
 	.memory_moves = &memory_moves,
 	.memory_moved_since = memory_moved_since,
 	.memory_show_pagemap = memory_show_pagemap,
 	.poll_errors = &uffd_used,
 	.poll_error = runtime_poll_error,
+	.memory_scan_pagemap = memory_scan_pagemap,
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,

@@ -91,11 +91,13 @@ struct runtime {
 	 * comes back, and whether a call that failed with EFAULT is to be made again.
 	 */
 	const _Atomic unsigned *memory_attention; /* 0: no */
-	void (*memory_make_resident)(const void *address, size_t size);
+	void (*memory_reach)(const void *address, size_t size, bool write);
 	const _Atomic uint64_t *memory_moves;
 	bool (*memory_moved_since)(uint64_t moves);
 	/* `n` bytes were read to `buffer` from /proc/self/pagemap, from `offset` on. */
 	void (*memory_show_pagemap)(void *buffer, size_t n, uint64_t offset);
+	/* PAGEMAP_SCAN on it: a number or -errno. */
+	long (*memory_scan_pagemap)(void *argument);
 
 	/* Whether poll may say POLLERR where the placeholder doesn't, and whether it does for fd. */
 	const _Atomic bool *poll_errors;

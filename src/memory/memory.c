@@ -350,10 +350,10 @@ void memory_make_resident(const void *address, size_t size)
 	memory_unlock(&signals);
 }
 
-void memory_reach(const void *address, size_t size)
+void memory_reach(const void *address, size_t size, bool write)
 {
 	memory_make_resident(address, size);
-	watch_resolve(address, size, false);
+	watch_resolve(address, size, write);
 }
 
 bool memory_moved_since(uint64_t moves)

@@ -64,10 +64,11 @@ int memory_poison_code(void);
 void memory_make_resident(const void *address, size_t size);
 
 /*
- * The same for a system call of the client's, and what is missing in what is watched is asked
- * for, which may take any time.  Ordinary context, without the lock.
+ * The same for a system call of the client's, which stores there if `write`: and what is missing
+ * or protected in what is watched is asked for, which may take any time.  Ordinary context,
+ * without the lock.
  */
-void memory_reach(const void *address, size_t size);
+void memory_reach(const void *address, size_t size, bool write);
 
 /*
  * Forgets what is away in [start, end) and does not trap any more: libc has unmapped it, inside

@@ -396,6 +396,60 @@ uintptr_t memory_populated(uintptr_t at, uintptr_t end, bool there, uintptr_t *r
 	return at;
 }
 
+/* The same with what older kernels tell, of one page. */
+static uint64_t categories_of(uintptr_t at)
+{
+	uint64_t categories = 0;
+	uint8_t state;
+
+	if (memory_states(at, at + MEMORY_PAGE, &state) < 0)
+		return 0;
+	categories |= state & MEMORY_PRESENT ? PAGE_IS_PRESENT : 0;
+	categories |= state & MEMORY_SWAPPED ? PAGE_IS_SWAPPED : 0;
+	categories |= state & MEMORY_OF_FILE ? PAGE_IS_FILE : 0;
+	categories |= state & MEMORY_ZERO ? PAGE_IS_PFNZERO : 0;
+	return categories | (state & MEMORY_HUGE ? PAGE_IS_HUGE : 0);
+}
+
+/* The categories that the kernel knows. */
+static uint64_t known_categories(uintptr_t at)
+{
+	static uint64_t known;
+
+	for (uint64_t try = PAGE_IS_ALL & ~PAGE_IS_ACCESSED; !known && try; try >>= 1) {
+		struct pm_scan_arg arg = {
+			.size = sizeof(arg),
+			.start = at,
+			.end = at,
+			.return_mask = try,
+		};
+
+		if (host_syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN, &arg) >= 0)
+			known = try;
+	}
+	return known;
+}
+
+uint64_t memory_categories(uintptr_t at, uintptr_t end, uintptr_t *ret_end)
+{
+	struct page_region region = {.start = 0};
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = at,
+		.end = end,
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.return_mask = known_categories(at),
+	};
+
+	*ret_end = at + MEMORY_PAGE;
+	if (!arg.return_mask || host_syscall(SYS_ioctl, pagemap, PAGEMAP_SCAN, &arg) != 1 ||
+	    region.start != at)
+		return categories_of(at);
+	*ret_end = region.end;
+	return region.categories;
+}
+
 bool memory_is_huge(uintptr_t address)
 {
 	struct page_region region;

@@ -63,6 +63,12 @@ int memory_states(uintptr_t start, uintptr_t end, uint8_t *ret_states);
  */
 uintptr_t memory_populated(uintptr_t at, uintptr_t end, bool there, uintptr_t *ret_end);
 
+/*
+ * What the kernel says of the page at `at` (PAGE_IS_*), and the end of those that are alike, no
+ * further than `end`, to *ret_end.
+ */
+uint64_t memory_categories(uintptr_t at, uintptr_t end, uintptr_t *ret_end);
+
 /* Whether an entry of 2 MiB maps the page. */
 bool memory_is_huge(uintptr_t address);
 

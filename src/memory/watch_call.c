@@ -452,6 +452,7 @@ void watch_forked(void)
 {
 	if (!watch_any())
 		return;
-	watch_ops->forked();
+	if (watch_ops->forked)
+		watch_ops->forked();
 	watch_clear_others();
 }

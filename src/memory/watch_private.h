@@ -79,6 +79,10 @@ void watch_unmapped(uintptr_t start, uintptr_t end);
 struct watch_range watch_part_of(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* In a child: clears what nobody has inherited. */
 void watch_clear_others(void);
+/*
+ * Protects [start, end) of a range from writing, whatever is there or not.  0 or -errno.
+ */
+int watch_protect_any(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* Marks have come or gone. */
 void watch_changed(void);
 

@@ -69,6 +69,11 @@ static int protect(const struct watch_range *r, uintptr_t start, uintptr_t end, 
 	return ret;
 }
 
+int watch_protect_any(const struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	return mark_run(r, start, end, MARK_WP);
+}
+
 static int unprotect(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned mark)
 {
 	watch_marks_change(start, end, r->page_size, mark, 0);

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "memory/scan.h"
 #include "memory_rig.h"
 #include "uapi/mm.h"
 #include "watch_rig.h"
@@ -395,6 +396,79 @@ static void test_protection_from_all_access(void **state)
 	rig_unwatch(p, 8 * PAGE);
 	assert_int_equal(rig_check(p, 4 * PAGE, 5), -1);
 	rig_munmap(p, 8 * PAGE);
+}
+
+/* ---- PAGEMAP_SCAN ---- */
+
+static struct page_region regions[8];
+
+static long scan(const char *p, size_t size, uint64_t flags, uint64_t category, unsigned room,
+		 uint64_t max_pages, uintptr_t *ret_end)
+{
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.start = (uintptr_t)p,
+		.end = (uintptr_t)p + size,
+		.vec = room ? (uintptr_t)regions : 0,
+		.vec_len = room,
+		.max_pages = max_pages,
+		.category_mask = category,
+		.return_mask =
+			PAGE_IS_WRITTEN | PAGE_IS_PRESENT | PAGE_IS_WPALLOWED | PAGE_IS_GUARD,
+	};
+	long ret;
+
+	memset(regions, 0, sizeof(regions));
+	ret = memory_scan_pagemap(&arg);
+	*ret_end = arg.walk_end;
+	return ret;
+}
+
+static void test_scan(void **state)
+{
+	const uint64_t all = PAGE_IS_WRITTEN | PAGE_IS_PRESENT | PAGE_IS_WPALLOWED;
+	char *p = rig_map(16 * PAGE);
+	uintptr_t end;
+
+	rig_fill(p, 8 * PAGE, 5);
+	assert_int_equal(scan(p, 16 * PAGE, PM_SCAN_CHECK_WPASYNC, 0, 8, 0, &end), -EPERM);
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_WP | WATCH_WP_ASYNC | WATCH_UNPOPULATED), 0);
+	assert_int_equal(scan(p, 16 * PAGE, PM_SCAN_CHECK_WPASYNC, 0, 8, 0, &end), 2);
+	assert_int_equal(regions[0].start, p);
+	assert_int_equal(regions[0].end, p + 8 * PAGE);
+	assert_int_equal(regions[0].categories, all);
+	assert_int_equal(regions[1].end, p + 16 * PAGE);
+	assert_int_equal(regions[1].categories, PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED);
+	assert_int_equal(end, p + 16 * PAGE);
+	/* All is protected, and then what has been written to is found. */
+	assert_int_equal(scan(p, 16 * PAGE, PM_SCAN_WP_MATCHING, 0, 0, 0, &end), 0);
+	assert_int_equal(scan(p, 16 * PAGE, 0, PAGE_IS_WRITTEN, 8, 0, &end), 0);
+	p[PAGE] = p[2 * PAGE] = p[5 * PAGE] = p[9 * PAGE] = 1;
+	assert_int_equal(scan(p, 16 * PAGE, 0, PAGE_IS_WRITTEN, 8, 0, &end), 3);
+	assert_int_equal(regions[0].start, p + PAGE);
+	assert_int_equal(regions[0].end, p + 3 * PAGE);
+	assert_int_equal(regions[2].start, p + 9 * PAGE);
+	assert_int_equal(regions[2].categories, all);
+	/* As many as there is room for; the walk ends there. */
+	assert_int_equal(scan(p, 16 * PAGE, 0, PAGE_IS_WRITTEN, 1, 0, &end), 1);
+	assert_int_equal(end, p + 5 * PAGE);
+	assert_int_equal(scan(p, 16 * PAGE, PM_SCAN_WP_MATCHING, PAGE_IS_WRITTEN, 8, 3, &end), 2);
+	assert_int_equal(end, p + 9 * PAGE);
+	assert_int_equal(scan(p, 16 * PAGE, 0, PAGE_IS_WRITTEN, 8, 0, &end), 1);
+	assert_int_equal(regions[0].start, p + 9 * PAGE);
+	rig_unwatch(p, 16 * PAGE);
+	/* Markers of ours are nothing. */
+	assert_int_equal(rig_watch(p, 16 * PAGE, WATCH_MISSING), 0);
+	assert_int_equal(scan(p + 8 * PAGE, 8 * PAGE, 0, 0, 8, 0, &end), 3);
+	assert_int_equal(regions[0].categories, 0);
+	assert_int_equal(regions[1].start, p + 9 * PAGE);
+	assert_int_equal(regions[1].categories, PAGE_IS_PRESENT);
+	assert_int_equal(scan(p + 1, PAGE, 0, 0, 8, 0, &end), -EINVAL);
+	assert_int_equal(scan(p, PAGE, 4, 0, 8, 0, &end), -EINVAL);
+	assert_int_equal(watch_rig_messages(), 0);
+	rig_unwatch(p, 16 * PAGE);
+	rig_munmap(p, 16 * PAGE);
 }
 
 /* ---- the client's memory calls ---- */
@@ -910,6 +984,7 @@ static void test_threads(void **state)
 	X(test_protected_copies)            \
 	X(test_asynchronous_protection)     \
 	X(test_protection_from_all_access)  \
+	X(test_scan)                        \
 	X(test_dont_need)                   \
 	X(test_unmapped)                    \
 	X(test_moved)                       \

@@ -14,6 +14,7 @@
 
 #include "inject/x86_64/raw.h"
 #include "next.h"
+#include "uapi/mm.h"
 
 bool fd_ours_slow(const struct runtime *rt, int fd)
 {
@@ -52,6 +53,10 @@ int live_ioctl(int fd, unsigned long command, void *argument)
 		return (int)result(rt->uffd_native_api(fd, (unsigned long)argument));
 	if (unlikely(_IOC_TYPE(command) == SOCK_IOC_TYPE) &&
 	    rt->socket_ioctl(fd, command, (unsigned long)argument, &answer))
+		return (int)result(answer);
+	if (unlikely((unsigned)command == PAGEMAP_SCAN &&
+		     atomic_load_explicit(rt->memory_attention, memory_order_relaxed)) &&
+	    pagemap_scan_slow(rt, fd, argument, &answer))
 		return (int)result(answer);
 	return next_ioctl(fd, command, argument);
 }
@@ -161,8 +166,8 @@ ssize_t live___read_chk(int fd, void *buffer, size_t size, size_t room)
 {
 	if (size > room || !fd_ours(fd))
 		return pagemap_read(fd, buffer, -1,
-				    WITH_MEMORY(next___read_chk(fd, buffer, size, room),
-						resident_slow, buffer, size));
+				    WITH_MEMORY(next___read_chk(fd, buffer, size, room), reach_slow,
+						buffer, size, true));
 	return result(live()->read(fd, buffer, size));
 }
 
@@ -171,7 +176,7 @@ ssize_t live___pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t
 	if (size > room || !fd_ours(fd))
 		return pagemap_read(fd, buffer, offset,
 				    WITH_MEMORY(next___pread_chk(fd, buffer, size, offset, room),
-						resident_slow, buffer, size));
+						reach_slow, buffer, size, true));
 	return result(live()->pread(fd, buffer, size, offset));
 }
 

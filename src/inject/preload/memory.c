@@ -18,31 +18,31 @@ static bool aligned(const void *address)
 	return ((uintptr_t)address & PAGE_MASK) == 0;
 }
 
-void resident_slow(const struct runtime *rt, const void *address, size_t size)
+void reach_slow(const struct runtime *rt, const void *address, size_t size, bool stores)
 {
-	rt->memory_make_resident(address, size);
+	rt->memory_reach(address, size, stores);
 }
 
-void resident_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count)
+void reach_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count, bool stores)
 {
 	struct iovec part;
 
-	rt->memory_make_resident(iov, count * sizeof(*iov));
+	rt->memory_reach(iov, count * sizeof(*iov), false);
 	for (size_t i = 0; i < count && i < IOV_MAX && rt->fetch(&part, &iov[i], sizeof(part)) == 0;
 	     i++)
-		rt->memory_make_resident(part.iov_base, part.iov_len);
+		rt->memory_reach(part.iov_base, part.iov_len, stores);
 }
 
-void resident_message_slow(const struct runtime *rt, const struct msghdr *message)
+void reach_message_slow(const struct runtime *rt, const struct msghdr *message, bool stores)
 {
 	struct msghdr copy;
 
+	rt->memory_reach(message, sizeof(*message), stores);
 	if (rt->fetch(&copy, message, sizeof(copy)) < 0)
 		return;
-	rt->memory_make_resident(message, sizeof(*message));
-	rt->memory_make_resident(copy.msg_name, copy.msg_namelen);
-	rt->memory_make_resident(copy.msg_control, copy.msg_controllen);
-	resident_vector_slow(rt, copy.msg_iov, copy.msg_iovlen);
+	rt->memory_reach(copy.msg_name, copy.msg_namelen, stores);
+	rt->memory_reach(copy.msg_control, copy.msg_controllen, stores);
+	reach_vector_slow(rt, copy.msg_iov, copy.msg_iovlen, stores);
 }
 
 /*
@@ -56,7 +56,7 @@ static COLD void resident_block(const struct runtime *rt, void *block)
 
 	if (usable_size && dladdr((void *)next_realloc, &one) &&
 	    dladdr((void *)usable_size, &other) && one.dli_fbase == other.dli_fbase)
-		rt->memory_make_resident(block, usable_size(block));
+		rt->memory_reach(block, usable_size(block), false);
 }
 
 void *live_realloc(void *block, size_t size)
@@ -93,6 +93,14 @@ void pagemap_read_slow(const struct runtime *rt, int fd, void *buffer, ssize_t n
 	if (offset < 0)
 		offset = raw4(SYS_lseek, fd, 0, SEEK_CUR, 0) - n;
 	rt->memory_show_pagemap(buffer, (size_t)n, (uint64_t)offset);
+}
+
+bool pagemap_scan_slow(const struct runtime *rt, int fd, void *argument, long *ret_result)
+{
+	if (!is_pagemap(fd))
+		return false;
+	*ret_result = rt->memory_scan_pagemap(argument);
+	return true;
 }
 
 /*

@@ -102,7 +102,7 @@ static void received(struct msghdr *message)
 
 ssize_t do_recvmsg(int fd, struct msghdr *message, int flags)
 {
-	ssize_t ret = WITH_MEMORY(next_recvmsg(fd, message, flags), resident_message_slow, message);
+	ssize_t ret = WITH_MEMORY(next_recvmsg(fd, message, flags), reach_message_slow, message, true);
 	int saved = errno;
 
 	if (ret >= 0 && root_length > 0 && message->msg_controllen)
@@ -161,7 +161,7 @@ ssize_t live_sendmsg(int fd, const struct msghdr *message, int flags)
 	int saved;
 
 	sending(rt, message, false);
-	ret = WITH_MEMORY(next_sendmsg(fd, message, flags), resident_message_slow, message);
+	ret = WITH_MEMORY(next_sendmsg(fd, message, flags), reach_message_slow, message, false);
 	if (ret < 0) {
 		saved = errno;
 		sending(rt, message, true);

@@ -130,16 +130,17 @@ ssize_t vector2_write(const struct runtime *rt, int fd, const struct iovec *iov,
 
 /* ---- memory.c ---- */
 
-/* What the kernel is about to be given comes back to where it can be reached. */
-void resident_slow(const struct runtime *rt, const void *address, size_t size);
-void resident_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count);
-void resident_message_slow(const struct runtime *rt, const struct msghdr *message);
+/* What the kernel is about to be given, or to store to, becomes what it can reach. */
+void reach_slow(const struct runtime *rt, const void *address, size_t size, bool stores);
+void reach_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count,
+		       bool stores);
+void reach_message_slow(const struct runtime *rt, const struct msghdr *message, bool stores);
 
 /*
- * A call of libc's with memory that resident_KIND_slow(rt, ...) makes reachable; again if it
+ * A call of libc's with memory that reach_KIND_slow(rt, ...) makes reachable; again if it
  * failed while pages moved.
  */
-#define WITH_MEMORY(call, resident, ...)                                                         \
+#define WITH_MEMORY(call, reach, ...)                                                            \
 	({                                                                                       \
 		__typeof__(call) with_;                                                          \
 		const struct runtime *rt_ = live();                                              \
@@ -150,13 +151,15 @@ void resident_message_slow(const struct runtime *rt, const struct msghdr *messag
 				moves_ = atomic_load(rt_->memory_moves);                         \
 			if (unlikely(rt_ && atomic_load_explicit(rt_->memory_attention,               \
 								 memory_order_relaxed)))         \
-				resident(rt_, __VA_ARGS__);                                      \
+				reach(rt_, __VA_ARGS__);                                         \
 			with_ = call;                                                            \
 		} while (unlikely(with_ == -1 && errno == EFAULT && rt_ &&                       \
 				  rt_->memory_moved_since(moves_)));                             \
 		with_;                                                                           \
 	})
 
+/* PAGEMAP_SCAN; false: the descriptor isn't of this process's pagemap. */
+bool pagemap_scan_slow(const struct runtime *rt, int fd, void *argument, long *ret_result);
 void pagemap_read_slow(const struct runtime *rt, int fd, void *buffer, ssize_t n, off_t offset);
 
 /* libc has read `n` bytes from `offset` on, -1: from where the file was.  n. */
