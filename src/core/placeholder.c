@@ -142,14 +142,22 @@ void placeholder_pipe_fill(int peer)
 }
 
 /* Somebody may have taken bytes by a system call of his own, so one looks before. */
-void placeholder_pipe_empty(int self)
+unsigned placeholder_pipe_empty(int self)
 {
 	char bytes[64];
 	int waiting = 0;
+	unsigned n = 0;
+	ssize_t got;
 
-	while (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0 &&
-	       host_read(self, bytes, sizeof(bytes)) > 0)
-		;
+	while (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0) {
+		got = host_read(self, bytes, sizeof(bytes));
+		if (got <= 0)
+			break;
+		n += (unsigned)got;
+		if (got == waiting)
+			break;
+	}
+	return n;
 }
 
 void placeholder_set_readable(int self, int peer, bool readable)

@@ -36,11 +36,11 @@ int placeholder_socket(const char *kind, int flags, int *ret_peer);
  */
 int placeholder_pipe(int flags, int *ret_peer);
 /*
- * One more byte is in the pipe, which readers who wait for an edge see each time; and none is.
- * Safe in a signal handler.
+ * One more byte is in the pipe, which readers who wait for an edge see each time; and none is:
+ * how many there were.  Safe in a signal handler.
  */
 void placeholder_pipe_fill(int peer);
-void placeholder_pipe_empty(int self);
+unsigned placeholder_pipe_empty(int self);
 
 /*
  * A mark that every process sees which has a descriptor of the placeholder, and which goes

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "core/syscall.h"
@@ -31,6 +32,15 @@ static _Atomic uint32_t calls; /* that wait, and LENT */
 static _Atomic uint32_t loan;  /* of those who borrow: 0, 1, 2 as above */
 static _Atomic int holder;     /* 0: nobody */
 static unsigned depth;         /* how often it has taken the lock */
+
+struct later {
+	void (*run)(void *argument);
+	void *argument;
+};
+#define LATER_MAX 16u
+static struct later later[LATER_MAX]; /* with the lock */
+static unsigned n_later;
+static _Atomic unsigned running; /* threads that have given the lock up and do such things */
 
 static int self(void)
 {
@@ -160,12 +170,43 @@ bool memory_lock_for_fault(void)
 	return true;
 }
 
+void memory_later(void (*run)(void *argument), void *argument)
+{
+	if (n_later == LATER_MAX)
+		run(argument);
+	else
+		later[n_later++] = (struct later){run, argument};
+}
+
+void memory_later_settle(void)
+{
+	while (atomic_load(&running))
+		host_syscall(SYS_sched_yield);
+}
+
+static __attribute__((noinline)) void release_and_run(void)
+{
+	struct later todo[LATER_MAX];
+	unsigned n = n_later;
+
+	memcpy(todo, later, n * sizeof(todo[0]));
+	n_later = 0;
+	atomic_fetch_add(&running, 1);
+	release();
+	for (unsigned i = 0; i < n; i++)
+		todo[i].run(todo[i].argument);
+	atomic_fetch_sub(&running, 1);
+}
+
 void memory_unlock_for_fault(void)
 {
 	if (--depth)
 		return;
 	atomic_store_explicit(&holder, 0, memory_order_relaxed);
-	release();
+	if (n_later)
+		release_and_run();
+	else
+		release();
 }
 
 void memory_unlock(const uint64_t *signals)
@@ -216,6 +257,8 @@ void memory_lock_forked(void)
 	atomic_store(&word, 1);
 	atomic_store(&calls, 0);
 	atomic_store(&loan, 0);
+	atomic_store(&running, 0);
+	n_later = 0;
 	atomic_store(&holder, self());
 }
 

@@ -35,6 +35,14 @@ void memory_lock_lend(void);
 void memory_lock_reclaim(void);
 bool memory_borrow(void);
 void memory_borrow_end(void);
+/*
+ * With the lock: `run` is called by this thread as soon as it has given the lock up, with signals
+ * blocked.  It is for waking threads, which would run at once only to wait for the lock.  It
+ * neither sleeps nor faults.
+ */
+void memory_later(void (*run)(void *argument), void *argument);
+/* Without the lock: what has been put off by anybody until now is over. */
+void memory_later_settle(void);
 /* In the child of a fork that was made with the lock: nobody else waits for it. */
 void memory_lock_forked(void);
 /* Whether this thread holds it. */

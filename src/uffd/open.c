@@ -63,6 +63,7 @@ void uffd_destroy(struct uffd *u)
 	while (u->events.next != &u->events)
 		uffd_queue_complete(u, (struct uffd_message *)u->events.next);
 	memory_unlock(&signals);
+	memory_later_settle();
 	free(u);
 }
 

@@ -49,24 +49,45 @@ void uffd_queue_init(struct uffd *u)
 	init(&u->events);
 }
 
-/* Tells poll that nothing is left. */
+/*
+ * Tells poll that nothing is left.  Bytes may be on their way yet: then whoever writes the last
+ * one comes here again.
+ */
 static void show(struct uffd *u)
 {
 	if (!u->readable || first(&u->pending) || first(&u->events))
 		return;
-	placeholder_pipe_empty(u->self);
+	atomic_store(&u->stale, true);
+	u->bytes -= placeholder_pipe_empty(u->self);
+	if (u->bytes)
+		return;
+	atomic_store(&u->stale, false);
 	u->readable = false;
+}
+
+/* Without the lock: the byte of a message, and a reader. */
+static void tell(void *context)
+{
+	struct uffd *u = context;
+	uint64_t signals;
+
+	placeholder_pipe_fill(u->peer);
+	if (atomic_load(&u->stale)) {
+		memory_lock(&signals);
+		show(u);
+		memory_unlock(&signals);
+	}
+	if (atomic_load(&u->readers))
+		host_syscall(SYS_futex, &u->arrivals, FUTEX_WAKE_PRIVATE, 1);
 }
 
 void uffd_queue_add(struct uffd *u, struct uffd_link *queue, struct uffd_message *m)
 {
 	append(queue, &m->link);
-	placeholder_pipe_fill(u->peer);
 	u->readable = true;
-	if (!u->readers)
-		return;
+	u->bytes++;
 	atomic_fetch_add(&u->arrivals, 1);
-	host_syscall(SYS_futex, &u->arrivals, FUTEX_WAKE_PRIVATE, 1);
+	memory_later(tell, u);
 }
 
 void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m)
@@ -77,11 +98,17 @@ void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m)
 	show(u);
 }
 
+/* A place for a fault is never unmapped; who waits there for another one by now looks again. */
+static void wake(void *waiting)
+{
+	host_syscall(SYS_futex, waiting, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
 void uffd_queue_complete(struct uffd *u, struct uffd_message *m)
 {
 	uffd_queue_withdraw(u, m);
-	atomic_store(&m->waiting, 0);
-	host_syscall(SYS_futex, &m->waiting, FUTEX_WAKE_PRIVATE, INT_MAX);
+	if (atomic_exchange(&m->waiting, 0) == UFFD_ASLEEP)
+		memory_later(wake, &m->waiting);
 }
 
 static void wake_in(struct uffd *u, struct uffd_link *queue, uint64_t start, uint64_t size)

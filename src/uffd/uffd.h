@@ -54,8 +54,11 @@ struct uffd {
 	struct uffd_link read;    /* faults that somebody has, and that are not resolved */
 	struct uffd_link events;  /* other messages that nobody has read */
 
-	unsigned readers;          /* threads that wait for a message */
+	_Atomic unsigned readers;  /* threads that wait for a message */
 	_Atomic uint32_t arrivals; /* a futex of theirs */
+
+	unsigned bytes;     /* in the pipe, or on their way there */
+	_Atomic bool stale; /* they are to go */
 
 	struct uffd *next; /* of all contexts of this process */
 };
@@ -64,8 +67,10 @@ struct uffd {
 struct uffd_message {
 	struct uffd_link link; /* first */
 	struct uffd_msg message;
-	_Atomic uint32_t waiting; /* a futex: 1 until it is done with */
+	_Atomic uint32_t waiting; /* a futex: 0 when it is done with, else: */
 };
+#define UFFD_WAITING 1u
+#define UFFD_ASLEEP  2u /* and has to be woken */
 
 static inline uint32_t uffd_features(const struct uffd *u)
 {

@@ -136,7 +136,7 @@ static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
 		uffd_queue_withdraw(w->context, &w->fault);
 	fill_message(&w->fault.message, uffd_features(u), address, reason, write);
 	w->context = u;
-	atomic_store(&w->fault.waiting, 1);
+	atomic_store(&w->fault.waiting, UFFD_WAITING);
 	uffd_queue_add(u, &u->pending, &w->fault);
 	return w;
 }
@@ -149,10 +149,13 @@ static void wait_for(void *ticket, const uint64_t *signals)
 {
 	static const struct timespec long_time = {.tv_sec = 1 << 20};
 	struct waiter *w = ticket;
+	uint32_t awake = UFFD_WAITING;
 	long ret = 0;
 
+	atomic_compare_exchange_strong(&w->fault.waiting, &awake, UFFD_ASLEEP);
 	while (atomic_load(&w->fault.waiting) && ret != -EINTR)
-		ret = host_syscall(SYS_futex, &w->fault.waiting, FUTEX_WAIT_PRIVATE, 1, &long_time);
+		ret = host_syscall(SYS_futex, &w->fault.waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP,
+				   &long_time);
 	if (atomic_load(&w->fault.waiting)) {
 		uint64_t before;
 
