@@ -28,33 +28,27 @@ static long put_answer(const struct ioctl_call *call, int64_t answer)
 /* Whether the mapping is being changed: then *ret is what the ioctl says. */
 static bool is_changing(const struct uffd *u, const struct ioctl_call *call, long *ret)
 {
-	uint64_t signals;
-	bool changing;
-
-	memory_lock(&signals);
-	changing = u->changing;
-	memory_unlock(&signals);
-	if (changing)
-		*ret = put_answer(call, -EAGAIN) ? -EFAULT : -EAGAIN;
-	return changing;
+	if (!atomic_load_explicit(&u->changing, memory_order_relaxed))
+		return false;
+	*ret = put_answer(call, -EAGAIN) ? -EFAULT : -EAGAIN;
+	return true;
 }
 
-/* The end of an ioctl that has done `done` of `size` bytes at `start`, or -errno. */
+/*
+ * The end of an ioctl that has done `done` of `size` bytes at `start`, or -errno.  With the lock,
+ * which it gives up.
+ */
 static long finish(struct uffd *u, const struct ioctl_call *call, uint64_t start, uint64_t size,
-		   uint64_t mode, long done)
+		   uint64_t mode, long done, const uint64_t *signals)
 {
-	uint64_t signals;
+	long ret = done < 0 ? done : (uint64_t)done == size ? 0 : -EAGAIN;
 
 	if (put_answer(call, done))
-		return -EFAULT;
-	if (done < 0)
-		return done;
-	if (!(mode & DONTWAKE)) {
-		memory_lock(&signals);
+		ret = -EFAULT;
+	else if (done > 0 && !(mode & DONTWAKE))
 		uffd_wake(u, start, (uint64_t)done);
-		memory_unlock(&signals);
-	}
-	return (uint64_t)done == size ? 0 : -EAGAIN;
+	memory_unlock(signals);
+	return ret;
 }
 
 /* The registered range, of whatever context, that all of [start, start + size) is in. */
@@ -97,15 +91,13 @@ static long check_target(const struct uffd *u, enum fill what, uintptr_t to, siz
 	return can_be_filled(r) ? 0 : -EINVAL;
 }
 
+/* With the lock. */
 static long fill(const struct uffd *u, enum fill what, uintptr_t to, const void *from, size_t size,
 		 bool protect)
 {
 	unsigned flags = protect ? WATCH_PROTECT : 0;
-	uint64_t signals;
-	long ret;
+	long ret = check_target(u, what, to, size, protect);
 
-	memory_lock(&signals);
-	ret = check_target(u, what, to, size, protect);
 	if (ret == 0 && what == FILL_COPY)
 		ret = watch_copy(to, from, size, flags);
 	else if (ret == 0 && what == FILL_ZERO)
@@ -114,13 +106,13 @@ static long fill(const struct uffd *u, enum fill what, uintptr_t to, const void 
 		ret = watch_continue(to, size, flags);
 	else if (ret == 0)
 		ret = watch_poison(to, size);
-	memory_unlock(&signals);
 	return ret;
 }
 
 long uffd_copy(struct file *f, struct ioctl_call *call)
 {
 	const struct uffdio_copy *c = call->data;
+	uint64_t signals;
 	long ret;
 
 	if (is_changing(f->priv, call, &ret))
@@ -132,15 +124,17 @@ long uffd_copy(struct file *f, struct ioctl_call *call)
 		return ret;
 	if (c->mode & ~(DONTWAKE | UFFDIO_COPY_MODE_WP))
 		return -EINVAL;
+	memory_lock(&signals);
 	ret = fill(f->priv, FILL_COPY, c->dst, (const void *)c->src, c->len,
 		   c->mode & UFFDIO_COPY_MODE_WP);
-	return finish(f->priv, call, c->dst, c->len, c->mode, ret);
+	return finish(f->priv, call, c->dst, c->len, c->mode, ret, &signals);
 }
 
 /* ZEROPAGE, CONTINUE and POISON have the same arguments, and modes of their own. */
 static long fill_range(struct file *f, struct ioctl_call *call, enum fill what, uint64_t modes)
 {
 	const struct uffdio_zeropage *z = call->data;
+	uint64_t signals;
 	long ret;
 
 	if (is_changing(f->priv, call, &ret))
@@ -150,8 +144,9 @@ static long fill_range(struct file *f, struct ioctl_call *call, enum fill what, 
 		return ret;
 	if (z->mode & ~modes)
 		return -EINVAL;
+	memory_lock(&signals);
 	ret = fill(f->priv, what, z->range.start, NULL, z->range.len, z->mode & ~DONTWAKE);
-	return finish(f->priv, call, z->range.start, z->range.len, z->mode, ret);
+	return finish(f->priv, call, z->range.start, z->range.len, z->mode, ret, &signals);
 }
 
 long uffd_zeropage(struct file *f, struct ioctl_call *call)
@@ -226,6 +221,5 @@ long uffd_move(struct file *f, struct ioctl_call *call)
 	if (ret == 0)
 		ret = watch_move(m->dst, m->src, m->len,
 				 m->mode & UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES);
-	memory_unlock(&signals);
-	return finish(f->priv, call, m->dst, m->len, m->mode, ret);
+	return finish(f->priv, call, m->dst, m->len, m->mode, ret, &signals);
 }

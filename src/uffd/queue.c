@@ -209,21 +209,23 @@ static long next(struct file *f, bool wait, struct uffd_msg *message)
 	struct uffd *u = f->priv;
 	uint64_t signals;
 	uint32_t arrivals;
+	bool slept = false;
 	long ret;
 
-	for (;;) {
+	for (long interrupted = 0;; slept = true) {
 		memory_lock(&signals);
+		if (slept)
+			u->readers--;
 		ret = take(u, message);
 		arrivals = atomic_load(&u->arrivals);
-		if (ret == -EAGAIN && wait)
+		if (ret == -EAGAIN && interrupted)
+			ret = interrupted;
+		else if (ret == -EAGAIN && wait)
 			u->readers++;
 		memory_unlock(&signals);
 		if (ret != -EAGAIN || !wait)
 			return ret;
-		ret = sleep_until(u, f, arrivals);
-		stop_reading(u);
-		if (ret)
-			return ret;
+		interrupted = sleep_until(u, f, arrivals);
 	}
 }
 

@@ -45,10 +45,10 @@ struct uffd {
 	int self, peer; /* the file's descriptors: see struct file */
 	unsigned flags; /* UFFD_USER_MODE_ONLY or 0 */
 	_Atomic uint32_t
-		features;  /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
-	unsigned changing; /* calls that change mappings and wait for a reader: what would
-			    * change pages is -EAGAIN meanwhile */
-	bool readable;     /* what poll says */
+		features; /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
+	_Atomic unsigned changing; /* calls that change mappings and wait for a reader: what would
+				    * change pages is -EAGAIN meanwhile */
+	bool readable;             /* what poll says */
 
 	struct uffd_link pending; /* faults that nobody has read, in the order of their arrival */
 	struct uffd_link read;    /* faults that somebody has, and that are not resolved */
