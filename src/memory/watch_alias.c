@@ -20,7 +20,9 @@
 #include "uapi/mm.h"
 
 #define FIRST_PLACE ((uintptr_t)24 << 40) /* where neither the kernel nor linkers put things */
+#define TABLE_SPAN  ((size_t)1 << 30)     /* of one table of entries of 2 MiB */
 
+/* Reserved, at a multiple of `page_size`; 0: there is none. */
 static uintptr_t place_for(size_t size, size_t page_size)
 {
 	static uintptr_t hint = FIRST_PLACE;
@@ -64,40 +66,52 @@ static int number(const char *name)
 	return n;
 }
 
-static void *map_if_same(const struct memory_vma *v, uintptr_t place, size_t size, off_t offset,
-			 int fd)
+static bool is_of(int fd, const struct memory_vma *v)
+{
+	struct stat st;
+
+	return fd >= 0 && host_fstat(fd, &st) == 0 && st.st_ino == v->inode &&
+	       st.st_dev == v->device;
+}
+
+/* Whether it could be mapped. */
+static bool map_over(uintptr_t place, size_t size, off_t offset, int fd)
 {
 	const int flags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
-	struct stat st;
-	void *p;
+	void *p = host_mmap((void *)place, size, PROT_READ | PROT_WRITE, flags, fd, offset);
 
-	if (fd < 0 || host_fstat(fd, &st) < 0 || st.st_ino != v->inode || st.st_dev != v->device)
-		return (void *)-(intptr_t)ENOENT;
-	p = host_mmap((void *)place, size, PROT_READ | PROT_WRITE, flags, fd, offset);
 	if (host_is_error(p))
 		p = host_mmap((void *)place, size, PROT_READ, flags, fd, offset);
-	return p;
+	return !host_is_error(p);
+}
+
+/* A descriptor that the client has of the mapping's file, or -1. */
+static int descriptor_of(const struct memory_vma *v)
+{
+	static char buffer[4096] __attribute__((aligned(8)));
+	int fd = host_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), found = -1;
+	long n;
+
+	if (fd < 0)
+		return -1;
+	while (found < 0 && (n = host_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
+		for (long at = 0; at < n && found < 0;) {
+			const struct directory_entry *e =
+				(const struct directory_entry *)(buffer + at);
+
+			if (is_of(number(e->name), v))
+				found = number(e->name);
+			at += e->length;
+		}
+	host_close(fd);
+	return found;
 }
 
 static bool map_descriptor(const struct memory_vma *v, uintptr_t place, size_t size, off_t offset)
 {
-	static char buffer[4096] __attribute__((aligned(8)));
-	int fd = host_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	bool done = false;
-	long n;
+	int fd = descriptor_of(v);
 
-	if (fd < 0)
-		return false;
-	while (!done && (n = host_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; at < n && !done;) {
-			const struct directory_entry *e =
-				(const struct directory_entry *)(buffer + at);
-
-			done = !host_is_error(map_if_same(v, place, size, offset, number(e->name)));
-			at += e->length;
-		}
-	host_close(fd);
-	return done;
+	return fd >= 0 && map_over(place, size, offset, fd);
 }
 
 static bool map_by_address(const struct memory_vma *v, uintptr_t place, size_t size, off_t offset)
@@ -109,50 +123,128 @@ static bool map_by_address(const struct memory_vma *v, uintptr_t place, size_t s
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)v->start,
 		 (unsigned long)v->end);
 	fd = host_open(path, O_RDWR | O_CLOEXEC, 0);
-	done = !host_is_error(map_if_same(v, place, size, offset, fd));
-	host_close(fd);
+	done = is_of(fd, v) && map_over(place, size, offset, fd);
+	if (fd >= 0)
+		host_close(fd);
 	return done;
 }
 
+static bool map_file(const struct memory_vma *v, uintptr_t place, size_t size, off_t offset)
+{
+	return map_descriptor(v, place, size, offset) || map_by_address(v, place, size, offset);
+}
+
 /* ---- all ---- */
+
+static size_t whole_tables(size_t size)
+{
+	return (size + TABLE_SPAN - 1) & ~(TABLE_SPAN - 1);
+}
+
+/* Where a huge page is written to whose alias is `alias`. */
+static uintptr_t writable(uintptr_t alias)
+{
+	return alias ^ ((uintptr_t)1 << 42);
+}
+
+/* Reserves a place for both, of which the first has its tables alone. */
+static uintptr_t place_for_huge(size_t size)
+{
+	size_t span = whole_tables(size);
+	uintptr_t place = place_for(span, TABLE_SPAN);
+	void *other;
+
+	if (!place)
+		return 0;
+	other = host_mmap((void *)writable(place), size, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (other == (void *)writable(place) && !((place ^ (place + span)) >> 42)) {
+		if (size < span)
+			host_munmap((void *)(place + size), span - size);
+		return place;
+	}
+	if (!host_is_error(other))
+		host_munmap(other, size);
+	host_munmap((void *)place, span);
+	return 0;
+}
 
 static bool map_again(const struct memory_vma *v, uintptr_t place, uintptr_t start, size_t size)
 {
 	off_t offset = (off_t)(v->offset + (start - v->start));
 
+	if (v->kind == MEMORY_HUGETLB)
+		return map_file(v, place, size, offset) &&
+		       map_file(v, writable(place), size, offset);
 	if (v->kind == MEMORY_SHARED)
 		return host_syscall(SYS_mremap, start, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED,
 				    place) == (long)place &&
 		       host_mprotect((void *)place, size, PROT_READ | PROT_WRITE) == 0;
-	return map_descriptor(v, place, size, offset) || map_by_address(v, place, size, offset);
+	return map_file(v, place, size, offset);
 }
 
 void watch_alias_make(struct watch_range *r)
 {
-	size_t size = r->end - r->start;
+	struct watch_range new = *r;
 	struct memory_vma v;
-	uintptr_t place;
 
 	if (r->kind == MEMORY_ANON || r->alias || !memory_mapping(r->start, &v))
 		return;
-	place = place_for(size, r->page_size);
-	if (!place)
+	new.alias = r->kind == MEMORY_HUGETLB ? place_for_huge(r->end - r->start)
+					      : place_for(r->end - r->start, r->page_size);
+	if (!new.alias)
 		return;
-	if (map_again(&v, place, r->start, size))
-		r->alias = place;
+	if (map_again(&v, new.alias, r->start, r->end - r->start))
+		r->alias = new.alias;
 	else
-		host_munmap((void *)place, size);
+		watch_alias_free(&new);
 }
 
 void watch_alias_free(const struct watch_range *r)
 {
-	if (r->alias)
-		host_munmap((void *)r->alias, r->end - r->start);
+	if (!r->alias)
+		return;
+	host_munmap((void *)r->alias, r->end - r->start);
+	if (r->kind == MEMORY_HUGETLB)
+		host_munmap((void *)writable(r->alias), r->end - r->start);
+}
+
+char *watch_alias_at(const struct watch_range *r, uintptr_t at)
+{
+	uintptr_t alias = r->alias + (at - r->start);
+
+	return (char *)(r->kind == MEMORY_HUGETLB ? writable(alias) : alias);
+}
+
+/* The size of huge pages, as mmap(2) takes it. */
+static int size_flag(const struct watch_range *r)
+{
+	return __builtin_ctzl(r->page_size) << MAP_HUGE_SHIFT;
+}
+
+void *watch_stage(const struct watch_range *r, uintptr_t at)
+{
+	const int flags = MAP_PRIVATE | MAP_FIXED;
+	uintptr_t place = place_for(r->page_size, r->page_size);
+	struct memory_vma v;
+	off_t offset;
+	int fd;
+	void *p;
+
+	if (!place || !memory_mapping(at, &v))
+		return NULL;
+	offset = (off_t)(v.offset + (at - v.start));
+	fd = descriptor_of(&v);
+	p = host_mmap((void *)place, r->page_size, PROT_READ | PROT_WRITE,
+		      fd >= 0 ? flags : flags | MAP_ANONYMOUS | MAP_HUGETLB | size_flag(r), fd,
+		      fd >= 0 ? offset : 0);
+	if (!host_is_error(p))
+		return p;
+	host_munmap((void *)place, r->page_size);
+	return NULL;
 }
 
 /* ---- the page cache ---- */
-
-#define LOOK 512u /* pages at once */
 
 static bool in_core(uintptr_t at)
 {
@@ -177,6 +269,8 @@ static bool look_in_place(const struct watch_range *r, uintptr_t at)
 	return is;
 }
 
+#define LOOK 512u /* pages at once */
+
 bool watch_is_cached(const struct watch_range *r, uintptr_t at)
 {
 	return r->alias ? in_core(r->alias + (at - r->start)) : look_in_place(r, at);
@@ -185,7 +279,6 @@ bool watch_is_cached(const struct watch_range *r, uintptr_t at)
 uintptr_t watch_cached_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool cached)
 {
 	static unsigned char in[LOOK];
-	size_t step = r->page_size / MEMORY_PAGE;
 
 	while (at < end && r->alias && r->page_size == MEMORY_PAGE) {
 		size_t n = (end - at) / MEMORY_PAGE;
@@ -193,7 +286,7 @@ uintptr_t watch_cached_run(const struct watch_range *r, uintptr_t at, uintptr_t 
 		n = n < LOOK ? n : LOOK;
 		if (host_syscall(SYS_mincore, r->alias + (at - r->start), n * MEMORY_PAGE, in) < 0)
 			return at;
-		for (size_t i = 0; i < n; i += step, at += r->page_size)
+		for (size_t i = 0; i < n; i++, at += MEMORY_PAGE)
 			if ((in[i] & 1) != cached)
 				return at;
 	}

@@ -95,7 +95,8 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 	n = write_pages(to, f->from, end - to);
 	/* The file has pages now that it hadn't before, and that the kernel's COPY doesn't make. */
 	if (!cached)
-		advise(r->alias + (to - r->start), r->alias + (end - r->start), MADV_REMOVE);
+		advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, end),
+		       MADV_REMOVE);
 	if (n > 0) {
 		settle(r, to, to + (uintptr_t)n, f->flags);
 		to += (uintptr_t)n;
@@ -134,7 +135,7 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 static long write_alias(const struct watch_range *r, uintptr_t to, const char *from, size_t size)
 {
 	static const char zeroes[MEMORY_PAGE];
-	char *alias = (char *)r->alias + (to - r->start);
+	char *alias = watch_alias_at(r, to);
 	size_t done = 0, step = from ? r->page_size : MEMORY_PAGE;
 
 	if (from && copy_guarded(alias, from, size) == 0)
@@ -149,6 +150,14 @@ static long write_alias(const struct watch_range *r, uintptr_t to, const char *f
 	return done ? (long)done : -EFAULT;
 }
 
+/* Huge pages may run out, which shows as SIGBUS when they are touched. */
+static int reserve_huge(char *p, size_t size)
+{
+	int ret = advise((uintptr_t)p, (uintptr_t)p + size, MADV_POPULATE_WRITE);
+
+	return ret == -EINVAL ? 0 : ret; /* before 5.14 it is not known */
+}
+
 static long copy_shared(const struct watch_range *r, const struct fill *f)
 {
 	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
@@ -160,6 +169,8 @@ static long copy_shared(const struct watch_range *r, const struct fill *f)
 	end = watch_cached_run(r, to, end, false);
 	if (end == to)
 		return -EEXIST;
+	if (r->kind == MEMORY_HUGETLB && reserve_huge(watch_alias_at(r, to), end - to) < 0)
+		return -ENOMEM;
 	n = write_alias(r, to, f->from, end - to);
 	if (n < 0)
 		return n;
@@ -179,6 +190,37 @@ static long show_cached(const struct watch_range *r, const struct fill *f)
 		return -EFAULT;
 	ret = watch_reveal(r, to, end, f->flags, 0);
 	return ret < 0 ? ret : (long)(end - to);
+}
+
+/* ---- huge pages of the process's own ---- */
+
+/* They can't be written through /proc/self/mem: each is made elsewhere, and moved. */
+static long copy_huge(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + r->page_size, false);
+	char *page;
+	long ret;
+
+	if (end == to)
+		return -EEXIST;
+	ret = watch_marks_reserve(to, end, r->page_size);
+	page = ret < 0 ? NULL : watch_stage(r, to);
+	if (!page)
+		return -ENOMEM;
+	ret = reserve_huge(page, r->page_size) < 0 ? -ENOMEM : 0;
+	if (ret == 0)
+		ret = copy_guarded(page, f->from, r->page_size);
+	if (ret == 0) {
+		settle(r, to, end, f->flags);
+		host_mprotect(page, r->page_size, watch_effective(r, watch_mark(to)));
+		ret = host_syscall(SYS_mremap, page, r->page_size, r->page_size,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	}
+	if (ret == (long)to)
+		return (long)r->page_size;
+	host_munmap(page, r->page_size);
+	watch_marks_change(to, end, r->page_size, MARK_PRESENT, 0);
+	return ret;
 }
 
 /* ---- all ---- */
@@ -211,7 +253,7 @@ static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size
 		struct fill f = {
 			.to = to + done,
 			.from = from ? from + done : NULL,
-			.size = left < CHUNK ? left : CHUNK,
+			.size = left < CHUNK || r->page_size > CHUNK ? left : CHUNK,
 			.flags = flags,
 		};
 
@@ -223,24 +265,25 @@ static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size
 	return done ? (long)done : n;
 }
 
-static bool is_shared(uintptr_t to)
+long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 {
 	struct watch_range *r = watch_at(to);
 
-	if (!r || !r->shared)
-		return false;
-	watch_alias_make(r);
-	return true;
-}
-
-long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
-{
-	return in_chunks(is_shared(to) ? copy_shared : copy_private, to, from, size, flags);
+	if (r && r->shared)
+		watch_alias_make(r);
+	return in_chunks(r && r->shared                   ? copy_shared
+			 : r && r->kind == MEMORY_HUGETLB ? copy_huge
+							  : copy_private,
+			 to, from, size, flags);
 }
 
 long watch_zero(uintptr_t to, size_t size)
 {
-	return in_chunks(is_shared(to) ? copy_shared : zero_private, to, NULL, size, 0);
+	struct watch_range *r = watch_at(to);
+
+	if (r && r->shared)
+		watch_alias_make(r);
+	return in_chunks(r && r->shared ? copy_shared : zero_private, to, NULL, size, 0);
 }
 
 long watch_continue(uintptr_t to, size_t size, unsigned flags)

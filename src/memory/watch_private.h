@@ -91,6 +91,10 @@ void watch_changed(void);
 /* Makes it, if that can be. */
 void watch_alias_make(struct watch_range *r);
 void watch_alias_free(const struct watch_range *r);
+/* Where the page is written to that is, or is to be, at `at`. */
+char *watch_alias_at(const struct watch_range *r, uintptr_t at);
+/* Memory for a huge page that is to be moved to `at`, of the same file; NULL: there is none. */
+void *watch_stage(const struct watch_range *r, uintptr_t at);
 /* Whether the page is in the page cache; and the end of what is, or isn't. */
 bool watch_is_cached(const struct watch_range *r, uintptr_t at);
 uintptr_t watch_cached_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool cached);

@@ -847,6 +847,60 @@ static void test_shared_anonymous(void **state)
 	rig_munmap(p, 16 * PAGE);
 }
 
+/* ---- huge pages ---- */
+
+#define HUGE MEMORY_UNIT
+
+static void huge_pages(int flags)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	char *p, *from;
+
+	if (fd < 0 || ftruncate(fd, 4 * HUGE) < 0)
+		skip();
+	p = mmap(NULL, 4 * HUGE, RW, flags, fd, 0);
+	if (p == MAP_FAILED) {
+		close(fd);
+		skip();
+	}
+	from = rig_map(HUGE);
+	rig_fill(from, HUGE, 4);
+	watch_rig_start(answer_protection);
+	rig_fill(p, HUGE, 3);
+	assert_int_equal(rig_watch(p, 4 * HUGE, WATCH_MISSING | WATCH_WP), 0);
+	assert_int_equal(rig_check(p, HUGE, 3), -1);
+	assert_int_equal(rig_copy(p, from, HUGE, 0), -EEXIST);
+	assert_int_equal(rig_copy(p + HUGE, from, HUGE, 0), HUGE);
+	assert_int_equal(rig_check(p + HUGE, HUGE, 4), -1);
+	assert_int_equal(rig_copy(p + 2 * HUGE, from, HUGE, WATCH_PROTECT), HUGE);
+	assert_int_equal(rig_check(p + 2 * HUGE, HUGE, 4), -1);
+	assert_int_equal(rig_copy(p + 3 * HUGE, from + PAGE, HUGE, 0), -EFAULT);
+	assert_int_equal(rig_poison(p + 3 * HUGE, HUGE), HUGE);
+	assert_int_equal(rig_access(p + 3 * HUGE + 5 * PAGE, false).number, SIGBUS);
+	assert_int_equal(rig_madvise(p + HUGE, HUGE, MADV_DONTNEED), 0);
+	/* Of a file it stays in the page cache. */
+	if (flags & MAP_SHARED)
+		assert_int_equal(rig_check(p + HUGE, HUGE, 4), -1);
+	else
+		assert_int_equal(rig_copy(p + HUGE, from, HUGE, 0), HUGE);
+	assert_int_equal(watch_rig_messages(), 0);
+	rig_unwatch(p, 3 * HUGE);
+	p[2 * HUGE] = 1;
+	rig_munmap(p, 4 * HUGE);
+	rig_munmap(from, HUGE);
+	close(fd);
+}
+
+static void test_huge_pages(void **state)
+{
+	huge_pages(MAP_SHARED);
+}
+
+static void test_private_huge_pages(void **state)
+{
+	huge_pages(MAP_PRIVATE);
+}
+
 /* ---- moving ---- */
 
 static void test_pages_are_moved(void **state)
@@ -996,6 +1050,8 @@ static void test_threads(void **state)
 	X(test_minor_faults)                \
 	X(test_private_mappings)            \
 	X(test_shared_anonymous)            \
+	X(test_huge_pages)                  \
+	X(test_private_huge_pages)          \
 	X(test_pages_are_moved)             \
 	X(test_signal_while_waiting)        \
 	X(test_threads)
