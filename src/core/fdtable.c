@@ -73,9 +73,24 @@ static struct file *slot_set(int fd, uintptr_t value)
 	return slot ? slot_file(atomic_exchange(slot, value)) : NULL;
 }
 
+/* With the lock. */
+static void hash_enter(struct file *f, const struct stat *st)
+{
+	struct file **head;
+
+	if (hash_find(st->st_dev, st->st_ino) == f)
+		return;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	head = bucket(f->dev, f->ino);
+	f->hash_next = *head;
+	*head = f;
+	atomic_fetch_add(&n_files, 1);
+}
+
 int fdtable_install(int fd, struct file *f)
 {
-	struct file *old, **head;
+	struct file *old;
 	struct stat st;
 	int result;
 
@@ -83,19 +98,34 @@ int fdtable_install(int fd, struct file *f)
 	if (result < 0)
 		return result;
 	pthread_mutex_lock(&lock);
-	if (hash_find(st.st_dev, st.st_ino) != f) {
-		f->dev = st.st_dev;
-		f->ino = st.st_ino;
-		head = bucket(f->dev, f->ino);
-		f->hash_next = *head;
-		*head = f;
-		atomic_fetch_add(&n_files, 1);
-	}
+	hash_enter(f, &st);
 	old = slot_set(fd, (uintptr_t)f);
 	pthread_mutex_unlock(&lock);
 	if (old)
 		file_put(old);
 	return 0;
+}
+
+int fdtable_enter(int fd, struct file *f)
+{
+	struct stat st;
+	int result = host_fstat(fd, &st);
+
+	if (result < 0)
+		return result;
+	pthread_mutex_lock(&lock);
+	hash_enter(f, &st);
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+unsigned fdtable_count(const struct file *f)
+{
+	unsigned n = 0;
+
+	for (unsigned fd = 0; fd < FDTABLE_SLOTS; fd++)
+		n += atomic_load_explicit(&fdtable_slots[fd], memory_order_relaxed) == (uintptr_t)f;
+	return n;
 }
 
 void fdtable_remove(struct file *f)
@@ -215,8 +245,10 @@ void fdtable_inherit(void (*change)(struct file *f))
 	file_forked();
 	pthread_mutex_init(&lock, NULL);
 	for (unsigned i = 0; i < HASH_SIZE; i++)
-		for (struct file *f = hash[i]; f; f = f->hash_next)
+		for (struct file *f = hash[i], *next; f; f = next) {
+			next = f->hash_next;
 			change(f);
+		}
 }
 
 size_t fdtable_files(struct file ***ret_files)

@@ -40,6 +40,10 @@ static inline bool fdtable_private(int fd)
 
 /* Enters a new file in the inode hash and the slot; the slot takes the caller's reference. */
 int fdtable_install(int fd, struct file *f);
+/* The hash alone: a file whose only descriptor here, `fd`, is private. */
+int fdtable_enter(int fd, struct file *f);
+/* How many slots have the file. */
+unsigned fdtable_count(const struct file *f);
 /* The file with a new reference, or NULL. */
 struct file *fdtable_get(int fd);
 /* `fd` is about to be closed or replaced: drops the slot's reference. */

@@ -65,6 +65,7 @@ static void file_init(struct file *f, const struct file_ops *ops, void *priv, in
 	f->hash_next = NULL;
 	f->self = f->peer = f->origin = -1;
 	f->events = 0;
+	atomic_store(&f->outside, false);
 	atomic_store(&f->refs, 1);
 }
 
@@ -94,20 +95,48 @@ int file_install_over(int placeholder, const struct file_ops *ops, void *priv, i
 	return install(placeholder, -1, -1, ops, priv, flags, rdev);
 }
 
-static int install_pipe(const struct file_ops *ops, void *priv, int flags, uint32_t rdev)
+int file_install_pipe(int placeholder, int peer, const struct file_ops *ops, void *priv, int flags)
 {
-	int peer = -1, fd = placeholder_pipe(flags, &peer), self, result;
+	int self = hostfd_duplicate(placeholder), result;
+
+	result = self < 0 ? self : install(placeholder, self, peer, ops, priv, flags, 0);
+	if (result < 0)
+		hostfd_close(self);
+	return result;
+}
+
+static int install_pipe(const struct file_ops *ops, void *priv, int flags)
+{
+	int peer = -1, fd = placeholder_pipe(flags, &peer), result;
 
 	if (fd < 0)
 		return fd;
-	self = hostfd_duplicate(fd);
-	result = self < 0 ? self : install(fd, self, peer, ops, priv, flags, rdev);
+	result = file_install_pipe(fd, peer, ops, priv, flags);
 	if (result < 0) {
 		host_close(fd);
-		hostfd_close(self);
 		hostfd_close(peer);
 	}
 	return result;
+}
+
+int file_install_detached(int peer, const struct file_ops *ops, void *priv, int flags,
+			  struct file **ret_file)
+{
+	struct file *f = file_allocate();
+	int result;
+
+	if (!f)
+		return -ENOMEM;
+	file_init(f, ops, priv, flags, 0);
+	f->peer = peer;
+	result = fdtable_enter(peer, f);
+	if (result < 0) {
+		atomic_store(&f->refs, 0);
+		file_free(f);
+		return result;
+	}
+	*ret_file = f;
+	return 0;
 }
 
 int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rdev)
@@ -115,7 +144,7 @@ int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rde
 	int fd, result;
 
 	if (ops->pipe)
-		return install_pipe(ops, priv, flags, rdev);
+		return install_pipe(ops, priv, flags);
 	fd = placeholder_memfd(ops->kind, flags);
 	if (fd < 0)
 		return fd;
@@ -150,9 +179,23 @@ int file_add_descriptor(struct file *f, int fd)
 	return result;
 }
 
+void file_recount(struct file *f)
+{
+	int descriptors = (int)fdtable_count(f);
+
+	atomic_store(&f->refs, descriptors ? descriptors : 1);
+	if (!descriptors)
+		file_put(f);
+}
+
 void file_put(struct file *f)
 {
-	if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+	int left = atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) - 1;
+
+	/* A struct file is never freed, so that this may be asked of one that others have put. */
+	if (left == 1 && atomic_load_explicit(&f->outside, memory_order_relaxed))
+		f->ops->alone(f);
+	if (left)
 		return;
 	fdtable_remove(f);
 	if (f->ops->release)

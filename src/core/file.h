@@ -47,6 +47,19 @@ struct file_ops {
 	 */
 	int (*open)(struct file *f, void *context);
 	void (*release)(struct file *f);
+	/*
+	 * In the child of a fork: makes of the file what the parent's is there.  NULL: calls are
+	 * made in the parent (inject/forward.h).  Those that have this one have the next one, too:
+	 * a descriptor is about to come to other processes, over a socket, through an exec or a
+	 * fork.
+	 */
+	void (*forked)(struct file *f);
+	void (*leaving)(struct file *f);
+	/*
+	 * Of a file that is marked `outside`: one reference is left, which stands for all that
+	 * others may have.
+	 */
+	void (*alone)(struct file *f);
 	/* Positional; buffers are the client's (core/user.h).  NULL: EINVAL, as the kernel's. */
 	ssize_t (*read)(struct file *f, void *buffer, size_t size, off_t offset);
 	ssize_t (*write)(struct file *f, const void *buffer, size_t size, off_t offset);
@@ -80,6 +93,7 @@ struct file {
 	int flags;         /* as given to open(2) */
 	uint32_t rdev;     /* what fstat shows: makedev(major, minor) of the node */
 	_Atomic int refs;
+	_Atomic bool outside; /* see struct file_ops, alone() */
 	dev_t dev;         /* identity: the placeholder's inode */
 	ino_t ino;
 	int self;          /* of a placeholder that is a socket or a pipe, or of a file that may
@@ -110,6 +124,20 @@ int file_install(const struct file_ops *ops, void *priv, int flags, uint32_t rde
 /* The same over a descriptor that the caller made; takes it over on success. */
 int file_install_over(int placeholder, const struct file_ops *ops, void *priv, int flags,
                       uint32_t rdev);
+
+/*
+ * The same for ops that are a `pipe`, over the read end that another process made; `peer` is the
+ * write end, private, and taken over.
+ */
+int file_install_pipe(int placeholder, int peer, const struct file_ops *ops, void *priv, int flags);
+/* The same without a descriptor in this process; *ret_file is with its first reference. */
+int file_install_detached(int peer, const struct file_ops *ops, void *priv, int flags,
+			  struct file **ret_file);
+/*
+ * In the child of a fork: references of what other threads did in the parent don't count, only
+ * those of descriptors.  If there are none, the file is released.
+ */
+void file_recount(struct file *f);
 
 /* The file behind `fd` with a reference, or NULL if it isn't stood in for. */
 struct file *file_get(int fd);

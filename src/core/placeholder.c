@@ -142,14 +142,14 @@ void placeholder_pipe_fill(int peer)
 }
 
 /* Somebody may have taken bytes by a system call of his own, so one looks before. */
-unsigned placeholder_pipe_empty(int self)
+static unsigned take_bytes(int self, int peer)
 {
 	char bytes[64];
 	int waiting = 0;
 	unsigned n = 0;
 	ssize_t got;
 
-	while (host_syscall(SYS_ioctl, self, FIONREAD, &waiting) == 0 && waiting > 0) {
+	while (host_syscall(SYS_ioctl, peer, FIONREAD, &waiting) == 0 && waiting > 0) {
 		got = host_read(self, bytes, sizeof(bytes));
 		if (got <= 0)
 			break;
@@ -158,6 +158,26 @@ unsigned placeholder_pipe_empty(int self)
 			break;
 	}
 	return n;
+}
+
+unsigned placeholder_pipe_empty(int self, int peer)
+{
+	char path[32];
+	unsigned n;
+	int again;
+
+	if (self >= 0)
+		return take_bytes(self, peer);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", peer);
+	again = host_open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+	n = take_bytes(again, peer);
+	host_close(again);
+	return n;
+}
+
+void placeholder_pipe_mark(int fd)
+{
+	host_syscall(SYS_fchmod, fd, PLACEHOLDER_PIPE_MODE);
 }
 
 void placeholder_set_readable(int self, int peer, bool readable)

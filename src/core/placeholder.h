@@ -37,10 +37,17 @@ int placeholder_socket(const char *kind, int flags, int *ret_peer);
 int placeholder_pipe(int flags, int *ret_peer);
 /*
  * One more byte is in the pipe, which readers who wait for an edge see each time; and none is:
- * how many there were.  Safe in a signal handler.
+ * how many there were.  `self` -1: the read end is only in other processes.  Safe in a signal
+ * handler.
  */
 void placeholder_pipe_fill(int peer);
-unsigned placeholder_pipe_empty(int self);
+unsigned placeholder_pipe_empty(int self, int peer);
+/*
+ * A pipe of ours has permissions that others don't have, for programs that get it from another
+ * process: put there when it is about to leave this one.
+ */
+#define PLACEHOLDER_PIPE_MODE 01600
+void placeholder_pipe_mark(int fd);
 
 /*
  * A mark that every process sees which has a descriptor of the placeholder, and which goes

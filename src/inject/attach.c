@@ -21,6 +21,7 @@
 #include "core/syscall.h"
 #include "inject/forward.h"
 #include "inject/forward_private.h"
+#include "uffd/fork.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 static pid_t attached; /* the owner, if we connected to it */
@@ -130,9 +131,16 @@ void attach_received(int fd, bool sent)
 	struct forward_reply reply = {0};
 	char kind[FORWARD_KIND_MAX];
 	struct file *known = file_get_by_inode(fd);
+	struct stat st;
 	int shown = fd;
 	pid_t pid;
 
+	if (host_fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+		uffd_arrived(fd);
+		if (known)
+			file_put(known);
+		return;
+	}
 	if (known) {
 		if (sent && forward_is_remote(known))
 			forward_ask(&rq, &reply, &shown);
@@ -166,6 +174,12 @@ void attach_sending(int fd, bool undo)
 
 	if (!f)
 		return;
+	if (f->ops->leaving) {
+		if (!undo)
+			f->ops->leaving(f);
+		file_put(f);
+		return;
+	}
 	if (file_is_untaken(f)) {
 		/* Who receives it needs nothing from here. */
 		file_put(f);
@@ -184,6 +198,18 @@ void attach_sending(int fd, bool undo)
 
 void attach_spawning(void)
 {
+	struct file **files;
+	size_t n = fdtable_any() ? fdtable_files(&files) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (files[i]->ops->leaving) {
+			owner_directory();
+			files[i]->ops->leaving(files[i]);
+		}
+		file_put(files[i]);
+	}
+	if (n)
+		free(files);
 	if (!forward_active() && fdtable_any())
 		owner_listen();
 }

@@ -315,6 +315,25 @@ bool forward_anything(void)
 	return false;
 }
 
+/* Of the files that have been counted, those whose calls are forwarded. */
+static void keep_forwarded(void)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < forking.n; i++) {
+		struct file *f = forking.files[i];
+
+		if (f->ops->forked)
+			file_put(f);
+		else
+			forking.files[kept++] = f;
+	}
+	/* A program that the child starts is to look for what it inherits. */
+	if (kept < forking.n)
+		owner_directory();
+	forking.n = kept;
+}
+
 void forward_prepare(void)
 {
 	int pair[2], on = 1;
@@ -331,6 +350,7 @@ void forward_prepare(void)
 	forking.child = hostfd_adopt(pair[1]);
 	if (!forward_active()) {
 		forking.n = fdtable_files(&forking.files);
+		keep_forwarded();
 		/* For what the child may start with an exec; without it, that gets EIO. */
 		if (forking.n)
 			owner_listen();
@@ -381,6 +401,10 @@ static void make_remote(struct file *f)
 {
 	struct remote *r;
 
+	if (f->ops->forked) {
+		f->ops->forked(f);
+		return;
+	}
 	if (forward_is_remote(f))
 		return; /* the owner knows it by the same name */
 	r = calloc(1, sizeof(*r));

@@ -33,6 +33,7 @@
 #include "memory/scan.h"
 #include "memory/show.h"
 #include "uffd/entry.h"
+#include "uffd/fork.h"
 
 /* ---- calls on files ---- */
 
@@ -219,12 +220,25 @@ static int runtime_open(const char *path, int flags)
 	return fd;
 }
 
+static void runtime_fork_prepare(void)
+{
+	forward_prepare();
+	uffd_fork_prepare();
+}
+
+static void runtime_fork_parent(pid_t child)
+{
+	forward_parent(child);
+	uffd_fork_parent(child);
+}
+
 static void runtime_fork_child(void)
 {
 	segv_forked();
 	mmio_forked();
 	if (!forward_child())
 		instance_forked();
+	uffd_fork_child();
 }
 
 /* ---- start ---- */
@@ -274,8 +288,9 @@ static struct runtime table = {
 	.sigaction = signals_action,
 	.mask_filter = signals_mask_filter,
 	.mask_show = signals_mask_show,
-	.fork_prepare = forward_prepare,
-	.fork_parent = forward_parent,
+	.fork_prepare = runtime_fork_prepare,
+	.fork_parent = runtime_fork_parent,
+	.fork_settle = uffd_fork_settle,
 	.fork_child = runtime_fork_child,
 	.memory_fork_prepare = memory_fork_prepare,
 	.memory_fork_parent = memory_fork_parent,

@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 6
+#define RUNTIME_VERSION 7
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -120,6 +120,8 @@ struct runtime {
 	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(pid_t child);
+	/* In the parent once another fork may begin: waits for who is to hear of this one. */
+	void (*fork_settle)(void);
 	void (*fork_child)(void);
 	/*
 	 * The memory engine's part: between all that the client has for pthread_atfork() and the

@@ -10,7 +10,7 @@
 
 #include "core/syscall.h"
 #include "core/user.h"
-#include "uffd/uffd.h"
+#include "uffd/share.h"
 
 /* What the addresses of programs end below: TASK_SIZE of x86-64. */
 #define TASK_SIZE (((uint64_t)1 << 47) - MEMORY_PAGE)
@@ -114,6 +114,11 @@ static void uffd_release(struct file *f)
 	uffd_destroy(f->priv);
 }
 
+static void leaving(struct file *f)
+{
+	uffd_share(f);
+}
+
 /* Of these structs the last 8 bytes are an answer, and not read. */
 #define WITHOUT_ANSWER(type) (sizeof(struct type) - sizeof(uint64_t))
 
@@ -159,6 +164,9 @@ const struct file_ops uffd_file_ops = {
 	.still = true,
 	.of_process = true,
 	.release = uffd_release,
+	.forked = uffd_remote_forked,
+	.leaving = leaving,
+	.alone = uffd_share_alone,
 	.read = file_read,
 	.poll_error = file_poll_error,
 	.describe = file_describe,

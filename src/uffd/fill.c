@@ -70,6 +70,8 @@ static bool can_be_filled(const struct watch_range *r)
 	return memory_vma_find(r->start, &v) && memory_is_shmem(&v);
 }
 
+#define PIECE ((size_t)32 << 12) /* of another process's memory, copied at a time */
+
 enum fill { FILL_COPY, FILL_ZERO, FILL_CONTINUE, FILL_POISON };
 
 /* With the lock. */
@@ -109,6 +111,44 @@ static long fill(const struct uffd *u, enum fill what, uintptr_t to, const void 
 	return ret;
 }
 
+/*
+ * From another process's memory, a piece at a time through memory of our own; the last piece
+ * ends where the source does.
+ */
+static long copy_piece(const struct uffd *u, const struct uffdio_copy *c, size_t done)
+{
+	static char piece[PIECE] __attribute__((aligned(MEMORY_PAGE)));
+	const char *from = (const char *)(uintptr_t)c->src + done;
+	size_t size = c->len - done < PIECE ? c->len - done : PIECE;
+	size_t have = copy_from_user(piece, from, size) ? 0 : size;
+
+	while (!have || (have < size && have % MEMORY_PAGE == 0)) {
+		if (copy_from_user(piece + have, from + have, MEMORY_PAGE))
+			break;
+		have += MEMORY_PAGE;
+	}
+	if (!have)
+		return -EFAULT;
+	return fill(u, FILL_COPY, c->dst + done, piece, have, c->mode & UFFDIO_COPY_MODE_WP);
+}
+
+static long copy_for_other(const struct uffd *u, const struct uffdio_copy *c)
+{
+	size_t done = 0;
+	long ret = check_target(u, FILL_COPY, c->dst, c->len, c->mode & UFFDIO_COPY_MODE_WP);
+
+	while (ret == 0 && done < c->len) {
+		long n = copy_piece(u, c, done);
+
+		if (n <= 0)
+			return done ? (long)done : n;
+		done += (size_t)n;
+		if (n % PIECE && done < c->len)
+			break;
+	}
+	return ret ? ret : (long)done;
+}
+
 long uffd_copy(struct file *f, struct ioctl_call *call)
 {
 	const struct uffdio_copy *c = call->data;
@@ -124,9 +164,14 @@ long uffd_copy(struct file *f, struct ioctl_call *call)
 		return ret;
 	if (c->mode & ~(DONTWAKE | UFFDIO_COPY_MODE_WP))
 		return -EINVAL;
+	if (uffd_is_dead(f))
+		return -ESRCH;
 	memory_lock(&signals);
-	ret = fill(f->priv, FILL_COPY, c->dst, (const void *)c->src, c->len,
-		   c->mode & UFFDIO_COPY_MODE_WP);
+	if (user_client.pid)
+		ret = copy_for_other(f->priv, c);
+	else
+		ret = fill(f->priv, FILL_COPY, c->dst, (const void *)c->src, c->len,
+			   c->mode & UFFDIO_COPY_MODE_WP);
 	return finish(f->priv, call, c->dst, c->len, c->mode, ret, &signals);
 }
 
@@ -144,6 +189,8 @@ static long fill_range(struct file *f, struct ioctl_call *call, enum fill what, 
 		return ret;
 	if (z->mode & ~modes)
 		return -EINVAL;
+	if (uffd_is_dead(f))
+		return -ESRCH;
 	memory_lock(&signals);
 	ret = fill(f->priv, what, z->range.start, NULL, z->range.len, z->mode & ~DONTWAKE);
 	return finish(f->priv, call, z->range.start, z->range.len, z->mode, ret, &signals);
@@ -209,6 +256,8 @@ long uffd_move(struct file *f, struct ioctl_call *call)
 
 	if (is_changing(f->priv, call, &ret))
 		return ret;
+	if (uffd_is_dead(f) || user_client.pid)
+		return -EINVAL;
 	ret = uffd_check_range(m->dst, m->len);
 	if (ret == 0)
 		ret = uffd_check_range(m->src, m->len);

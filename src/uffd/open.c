@@ -16,7 +16,7 @@
 #include "core/trace.h"
 #include "memory/mmio.h"
 #include "uffd/entry.h"
-#include "uffd/uffd.h"
+#include "uffd/event.h"
 
 static enum uffd_mode mode(void)
 {
@@ -31,7 +31,12 @@ struct uffd *uffd_first(void)
 	return contexts;
 }
 
-static void add(struct uffd *u)
+void uffd_forget_all(void)
+{
+	contexts = NULL;
+}
+
+void uffd_add(struct uffd *u)
 {
 	uint64_t signals;
 
@@ -60,8 +65,7 @@ void uffd_destroy(struct uffd *u)
 	remove_from_list(u);
 	watch_clear_owner(u);
 	uffd_wake(u, 0, 0);
-	while (u->events.next != &u->events)
-		uffd_queue_complete(u, (struct uffd_message *)u->events.next);
+	uffd_events_forget(u);
 	memory_unlock(&signals);
 	memory_later_settle();
 	free(u);
@@ -84,7 +88,7 @@ int uffd_create(int flags)
 	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
-	u->flags = (unsigned)flags & UFFD_USER_MODE_ONLY;
+	u->flags = (unsigned)flags;
 	uffd_queue_init(u);
 	fd = file_install(&uffd_file_ops, u, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK)), 0);
 	if (fd < 0) {
@@ -94,7 +98,7 @@ int uffd_create(int flags)
 	f = file_get(fd);
 	u->self = f->self;
 	u->peer = f->peer;
-	add(u);
+	uffd_add(u);
 	file_put(f);
 	return fd;
 }

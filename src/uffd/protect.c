@@ -89,7 +89,7 @@ static long protect(struct file *f, struct ioctl_call *call,
 	if (ret == 0 && (p->mode & ~(PROTECT | DONTWAKE) || p->mode == (PROTECT | DONTWAKE)))
 		ret = -EINVAL;
 	if (ret == 0)
-		ret = run(start, end, on);
+		ret = u->dead ? -ESRCH : run(start, end, on);
 	if (ret == 0 && !p->mode)
 		uffd_wake(u, start, end - start);
 	memory_unlock(&signals);

@@ -12,10 +12,13 @@
 #include <linux/futex.h>
 #include <pthread.h>
 
+#include "core/fdtable.h"
+#include "core/hostfd.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/user.h"
-#include "uffd/uffd.h"
+#include "uffd/event.h"
+#include "uffd/share.h"
 
 static void init(struct uffd_link *head)
 {
@@ -58,7 +61,7 @@ static void show(struct uffd *u)
 	if (!u->readable || first(&u->pending) || first(&u->events))
 		return;
 	atomic_store(&u->stale, true);
-	u->bytes -= placeholder_pipe_empty(u->self);
+	u->bytes -= placeholder_pipe_empty(u->self, u->peer);
 	if (u->bytes)
 		return;
 	atomic_store(&u->stale, false);
@@ -153,11 +156,26 @@ static bool still_waits(const struct uffd_message *m)
 	return host_syscall(SYS_tkill, uffd_waiter_thread(m), 0) != -ESRCH;
 }
 
-/* The next message, or -EAGAIN. */
-static long take(struct uffd *u, struct uffd_msg *message)
+/* An event is done with as soon as it has been read; if there is no descriptor, it stays. */
+static long take_event(struct uffd *u, struct uffd_event *e, int *ret_descriptor)
+{
+	int command = u->flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD;
+
+	if (e->descriptor >= 0) {
+		*ret_descriptor = (int)host_syscall(SYS_fcntl, e->descriptor, command, 0);
+		if (*ret_descriptor < 0)
+			return *ret_descriptor;
+	}
+	uffd_event_complete(e);
+	return 0;
+}
+
+long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor)
 {
 	struct uffd_message *m;
+	long ret = 0;
 
+	*ret_descriptor = -1;
 	while ((m = first(&u->pending)) && !still_waits(m))
 		uffd_queue_withdraw(u, m);
 	if (m) {
@@ -165,11 +183,24 @@ static long take(struct uffd *u, struct uffd_msg *message)
 		append(&u->read, &m->link);
 		show(u);
 	} else if ((m = first(&u->events))) {
-		uffd_queue_complete(u, m);
+		ret = take_event(u, (struct uffd_event *)m, ret_descriptor);
 	}
 	if (m)
 		*message = m->message;
-	return m ? 0 : -EAGAIN;
+	return m ? ret : -EAGAIN;
+}
+
+/* The new context's descriptor, for the thread that has read of it. */
+static long deliver(int fd, struct uffd_msg *message)
+{
+	long ret;
+
+	fdtable_forget(fd);
+	ret = uffd_remote_install(fd);
+	message->arg.fork.ufd = (uint32_t)fd;
+	if (ret < 0)
+		host_close(fd);
+	return ret;
 }
 
 static void stop_reading(struct uffd *u)
@@ -211,12 +242,13 @@ static long next(struct file *f, bool wait, struct uffd_msg *message)
 	uint32_t arrivals;
 	bool slept = false;
 	long ret;
+	int fd;
 
 	for (long interrupted = 0;; slept = true) {
 		memory_lock(&signals);
 		if (slept)
 			u->readers--;
-		ret = take(u, message);
+		ret = uffd_take(u, message, &fd);
 		arrivals = atomic_load(&u->arrivals);
 		if (ret == -EAGAIN && interrupted)
 			ret = interrupted;
@@ -224,7 +256,7 @@ static long next(struct file *f, bool wait, struct uffd_msg *message)
 			u->readers++;
 		memory_unlock(&signals);
 		if (ret != -EAGAIN || !wait)
-			return ret;
+			return fd >= 0 ? deliver(fd, message) : ret;
 		interrupted = sleep_until(u, f, arrivals);
 	}
 }

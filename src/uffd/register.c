@@ -165,6 +165,8 @@ long uffd_register(struct file *f, struct ioctl_call *call)
 		ret = uffd_check_range(r->range.start, r->range.len);
 	if (ret)
 		return ret;
+	if (u->dead)
+		return -ENOMEM;
 	memory_lock(&signals);
 	ret = check_mappings(u, start, end, (unsigned)r->mode, &huge);
 	if (ret == 0)
@@ -218,6 +220,8 @@ long uffd_unregister(struct file *f, struct ioctl_call *call)
 
 	if (ret)
 		return ret;
+	if (u->dead)
+		return -ENOMEM;
 	memory_lock(&signals);
 	ret = check_all_registered(u, start, end);
 	while (ret == 0 && (r = watch_find(start)) && r->start < end) {

@@ -42,8 +42,9 @@ struct uffd_link {
 };
 
 struct uffd {
-	int self, peer; /* the file's descriptors: see struct file */
-	unsigned flags; /* UFFD_USER_MODE_ONLY or 0 */
+	int self, peer; /* the file's descriptors: see struct file; -1: only others have some */
+	unsigned flags; /* UFFD_USER_MODE_ONLY, O_CLOEXEC, O_NONBLOCK, as it was made with */
+	bool dead;      /* its process is gone, and the memory with it */
 	_Atomic uint32_t
 		features; /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
 	_Atomic unsigned changing; /* calls that change mappings and wait for a reader: what would
@@ -77,6 +78,11 @@ static inline uint32_t uffd_features(const struct uffd *u)
 	return atomic_load_explicit(&u->features, memory_order_relaxed);
 }
 
+static inline bool uffd_is_dead(const struct file *f)
+{
+	return ((const struct uffd *)f->priv)->dead;
+}
+
 /* ---- queue.c ---- */
 
 void uffd_queue_init(struct uffd *u);
@@ -95,14 +101,28 @@ void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned
  * unless the descriptor is O_NONBLOCK.  Without the lock.
  */
 ssize_t uffd_read(struct file *f, void *buffer, size_t size, off_t offset);
+/*
+ * With the lock: the next message, or -EAGAIN.  UFFD_EVENT_FORK's reader gets *ret_descriptor, of
+ * a context in the child, which the message is to name; else it is -1.
+ */
+long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor);
 
 /* ---- waiter.c ---- */
 
 /* Who waits for a fault, as gettid(2) says. */
 pid_t uffd_waiter_thread(const struct uffd_message *fault);
 
+/* In the child of a fork: none. */
+void uffd_waiters_forked(void);
 /* Registers with the memory engine, and starts it.  Without the lock.  0 or -errno. */
 int uffd_start_memory(void);
+
+/* ---- fork.c ---- */
+
+/* See watch_ops. */
+void uffd_forked(void);
+/* The child that waits at the other end of a socket may go on; closes it.  Any context. */
+void uffd_fork_release(int child);
 
 /* ---- open.c ---- */
 
@@ -110,8 +130,12 @@ int uffd_start_memory(void);
 int uffd_create(int flags);
 /* The end of a context: nobody waits for it any more.  Without the lock. */
 void uffd_destroy(struct uffd *u);
-/* The first of all contexts; the others by ->next. */
+/* With the lock: the first of all contexts; the others by ->next. */
 struct uffd *uffd_first(void);
+/* One more.  Without the lock. */
+void uffd_add(struct uffd *u);
+/* In the child of a fork, with the lock: the parent's are none of it. */
+void uffd_forget_all(void);
 /* The node. */
 extern const struct file_ops uffd_node_ops;
 extern const struct ioctl_table uffd_node_table;

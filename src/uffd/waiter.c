@@ -23,7 +23,7 @@
 #include "core/hostfd.h"
 #include "core/instance.h"
 #include "core/syscall.h"
-#include "uffd/uffd.h"
+#include "uffd/event.h"
 
 struct waiter {
 	struct uffd_message fault; /* first */
@@ -166,9 +166,21 @@ static void wait_for(void *ticket, const uint64_t *signals)
 	}
 }
 
+void uffd_waiters_forked(void)
+{
+	for (struct chunk *c = chunks; c; c = c->next)
+		for (size_t i = 0; i < CHUNK_WAITERS; i++) {
+			c->waiter[i].thread = 0;
+			c->waiter[i].fault.link = (struct uffd_link){NULL, NULL};
+		}
+}
+
 static const struct watch_ops ops = {
 	.fault = fault,
 	.wait = wait_for,
+	.event = uffd_event,
+	.settle = uffd_settle,
+	.forked = uffd_forked,
 };
 
 int uffd_start_memory(void)

@@ -26,6 +26,8 @@ static bool placeholder(int fd)
 		return false;
 	if (S_ISREG(st.st_mode))
 		return (uint64_t)st.st_size == PLACEHOLDER_SIZE;
+	if (S_ISFIFO(st.st_mode))
+		return (st.st_mode & 07777) == PLACEHOLDER_PIPE_MODE;
 	return S_ISSOCK(st.st_mode) && raw3(SYS_getsockname, fd, &address, &size) == 0 &&
 	       address.sun_family == AF_UNIX &&
 	       memcmp(address.sun_path, "\0" PLACEHOLDER_NAME, sizeof(PLACEHOLDER_NAME)) == 0;

@@ -93,6 +93,8 @@ static pid_t fork_with(pid_t (*next)(void))
 		if (rt)
 			rt->fork_parent(child);
 		activation_unlock();
+		if (rt && child > 0)
+			rt->fork_settle();
 	}
 	errno = saved;
 	return child;
