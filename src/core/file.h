@@ -71,8 +71,11 @@ struct file_ops {
 	 * -errno; NULL: the file has none.
 	 */
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
-	/* Whether poll says POLLERR and nothing else.  NULL: no. */
-	bool (*poll_error)(const struct file *f);
+	/*
+	 * Whether poll says POLLERR and nothing else.  If not, and it is going to wait, the file
+	 * may do so a little by itself.  NULL: no.
+	 */
+	bool (*polled)(struct file *f, bool waits);
 	/*
 	 * Writes the lines that fdinfo shows of such a file, beside those of all files: their
 	 * length, less than `size`.  NULL: none.

@@ -88,14 +88,14 @@ static int runtime_describe(int fd, char *text, size_t size)
 	return length;
 }
 
-static bool runtime_poll_error(int fd)
+static bool runtime_polled(int fd, bool waits)
 {
 	struct file *f = file_get(fd);
 	bool error;
 
 	if (!f)
 		return false;
-	error = f->ops->poll_error && f->ops->poll_error(f);
+	error = f->ops->polled && f->ops->polled(f, waits);
 	file_put(f);
 	return error;
 }
@@ -280,8 +280,8 @@ static struct runtime table = {
 	.memory_moves = &memory_moves,
 	.memory_moved_since = memory_moved_since,
 	.memory_show_pagemap = memory_show_pagemap,
-	.poll_errors = &uffd_used,
-	.poll_error = runtime_poll_error,
+	.polls = &uffd_used,
+	.polled = runtime_polled,
 	.memory_scan_pagemap = memory_scan_pagemap,
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,

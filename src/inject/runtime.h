@@ -99,9 +99,12 @@ struct runtime {
 	/* PAGEMAP_SCAN on it: a number or -errno. */
 	long (*memory_scan_pagemap)(void *argument);
 
-	/* Whether poll may say POLLERR where the placeholder doesn't, and whether it does for fd. */
-	const _Atomic bool *poll_errors;
-	bool (*poll_error)(int fd);
+	/*
+	 * Whether files are to hear of it when they are polled; one, perhaps to be waited for:
+	 * whether it is in error where the placeholder isn't.
+	 */
+	const _Atomic bool *polls;
+	bool (*polled)(int fd, bool waits);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

@@ -90,9 +90,13 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 }
 
 /* One that blocks can't be waited for. */
-static bool file_poll_error(const struct file *f)
+static bool file_polled(struct file *f, bool waits)
 {
-	return !initialized(f->priv) || !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
+	if (!initialized(f->priv) || !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK))
+		return true;
+	if (waits)
+		uffd_before_poll(f->priv);
+	return false;
 }
 
 static int file_describe(struct file *f, char *text, size_t size)
@@ -168,7 +172,7 @@ const struct file_ops uffd_file_ops = {
 	.leaving = leaving,
 	.alone = uffd_share_alone,
 	.read = file_read,
-	.poll_error = file_poll_error,
+	.polled = file_polled,
 	.describe = file_describe,
 	.trace_message = uffd_trace_message,
 };

@@ -19,6 +19,7 @@
 #include "core/user.h"
 #include "uffd/event.h"
 #include "uffd/share.h"
+#include "uffd/spin.h"
 
 static void init(struct uffd_link *head)
 {
@@ -75,6 +76,7 @@ static void tell(void *context)
 	uint64_t signals;
 
 	placeholder_pipe_fill(u->peer);
+	atomic_fetch_add(&u->told, 1);
 	if (atomic_load(&u->stale)) {
 		memory_lock(&signals);
 		show(u);
@@ -234,31 +236,55 @@ static long sleep_until(struct uffd *u, struct file *f, uint32_t arrivals)
 	return ret == -EAGAIN ? 0 : ret;
 }
 
+_Atomic int uffd_reader_cpu = -1;
+static struct uffd_spin reader_spin;
+
+static unsigned reader_time(void)
+{
+	return uffd_spin_time(&reader_spin, &uffd_reader_cpu, &uffd_faulter_cpu);
+}
+
 /* The next message, when there is one, or -errno. */
 static long next(struct file *f, bool wait, struct uffd_msg *message)
 {
 	struct uffd *u = f->priv;
 	uint64_t signals;
-	uint32_t arrivals;
+	uint32_t arrivals, told;
 	bool slept = false;
-	long ret;
+	unsigned time = wait ? reader_time() : 0;
+	long ret, interrupted = 0;
 	int fd;
 
-	for (long interrupted = 0;; slept = true) {
+	for (;;) {
 		memory_lock(&signals);
 		if (slept)
 			u->readers--;
+		told = atomic_load(&u->told);
 		ret = uffd_take(u, message, &fd);
 		arrivals = atomic_load(&u->arrivals);
-		if (ret == -EAGAIN && interrupted)
-			ret = interrupted;
-		else if (ret == -EAGAIN && wait)
+		slept = ret == -EAGAIN && wait && !time && !interrupted;
+		if (slept)
 			u->readers++;
 		memory_unlock(&signals);
+		if (ret == -EAGAIN && interrupted)
+			return interrupted;
 		if (ret != -EAGAIN || !wait)
 			return fd >= 0 ? deliver(fd, message) : ret;
-		interrupted = sleep_until(u, f, arrivals);
+		if (time)
+			uffd_spin(&reader_spin, time, &u->told, told);
+		else
+			interrupted = sleep_until(u, f, arrivals);
+		time = 0;
 	}
+}
+
+void uffd_before_poll(struct uffd *u)
+{
+	uint32_t told = atomic_load(&u->told);
+	unsigned time = atomic_load(&u->readable) ? 0 : reader_time();
+
+	if (time)
+		uffd_spin(&reader_spin, time, &u->told, told);
 }
 
 ssize_t uffd_read(struct file *f, void *buffer, size_t size, off_t offset)

@@ -196,6 +196,11 @@ static bool is_blocking(const struct file *f)
 	return !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
 }
 
+static bool remote_polled(struct file *f, bool waits)
+{
+	return is_blocking(f);
+}
+
 static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offset)
 {
 	struct share_reply reply;
@@ -251,7 +256,7 @@ static const struct file_ops remote_ops = {
 	.read = remote_read,
 	.leaving = leaving,
 	.forked = uffd_remote_forked,
-	.poll_error = is_blocking,
+	.polled = remote_polled,
 	.trace_message = uffd_trace_message,
 };
 

@@ -49,7 +49,7 @@ struct uffd {
 		features; /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
 	_Atomic unsigned changing; /* calls that change mappings and wait for a reader: what would
 				    * change pages is -EAGAIN meanwhile */
-	bool readable;             /* what poll says */
+	_Atomic bool readable;     /* what poll says */
 
 	struct uffd_link pending; /* faults that nobody has read, in the order of their arrival */
 	struct uffd_link read;    /* faults that somebody has, and that are not resolved */
@@ -57,6 +57,7 @@ struct uffd {
 
 	_Atomic unsigned readers;  /* threads that wait for a message */
 	_Atomic uint32_t arrivals; /* a futex of theirs */
+	_Atomic uint32_t told;     /* messages that poll has been told of */
 
 	unsigned bytes;     /* in the pipe, or on their way there */
 	_Atomic bool stale; /* they are to go */
@@ -83,6 +84,9 @@ static inline bool uffd_is_dead(const struct file *f)
 	return ((const struct uffd *)f->priv)->dead;
 }
 
+/* The CPUs that a thread was last on that read or wanted to, and one that faulted. */
+extern _Atomic int uffd_reader_cpu, uffd_faulter_cpu;
+
 /* ---- queue.c ---- */
 
 void uffd_queue_init(struct uffd *u);
@@ -96,6 +100,8 @@ void uffd_queue_complete(struct uffd *u, struct uffd_message *m);
 void uffd_wake(struct uffd *u, uint64_t start, uint64_t size);
 /* How many faults wait that nobody has read, and that somebody has. */
 void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned long *ret_read);
+/* Somebody is about to wait until the descriptor is readable.  Without the lock. */
+void uffd_before_poll(struct uffd *u);
 /*
  * read(2) of a context: as many messages as there is room for; waits for the first of them
  * unless the descriptor is O_NONBLOCK.  Without the lock.

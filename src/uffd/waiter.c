@@ -24,6 +24,7 @@
 #include "core/instance.h"
 #include "core/syscall.h"
 #include "uffd/event.h"
+#include "uffd/spin.h"
 
 struct waiter {
 	struct uffd_message fault; /* first */
@@ -39,6 +40,7 @@ struct chunk {
 #define CHUNK_WAITERS ((CHUNK_SIZE - sizeof(struct chunk)) / sizeof(struct waiter))
 
 static struct chunk *chunks;
+_Atomic int uffd_faulter_cpu = -1;
 
 pid_t uffd_waiter_thread(const struct uffd_message *fault)
 {
@@ -148,10 +150,15 @@ static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
 static void wait_for(void *ticket, const uint64_t *signals)
 {
 	static const struct timespec long_time = {.tv_sec = 1 << 20};
+	static struct uffd_spin spin;
 	struct waiter *w = ticket;
 	uint32_t awake = UFFD_WAITING;
+	unsigned time;
 	long ret = 0;
 
+	time = uffd_spin_time(&spin, &uffd_faulter_cpu, &uffd_reader_cpu);
+	if (time && uffd_spin(&spin, time, &w->fault.waiting, UFFD_WAITING))
+		return;
 	atomic_compare_exchange_strong(&w->fault.waiting, &awake, UFFD_ASLEEP);
 	while (atomic_load(&w->fault.waiting) && ret != -EINTR)
 		ret = host_syscall(SYS_futex, &w->fault.waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP,

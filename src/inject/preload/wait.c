@@ -11,19 +11,20 @@
 
 /* ---- POLLERR ---- */
 
-static bool in_error(const struct runtime *rt, int fd)
+static bool in_error(const struct runtime *rt, int fd, bool waits)
 {
-	return fd_ours(fd) && rt->poll_error(fd);
+	return fd_ours(fd) && rt->polled(fd, waits);
 }
 
-static bool any_polled_in_error(const struct runtime *rt, const struct pollfd *fds, nfds_t count)
+static bool any_polled_in_error(const struct runtime *rt, const struct pollfd *fds, nfds_t count,
+				bool waits)
 {
 	struct pollfd p;
 
-	if (likely(!atomic_load_explicit(rt->poll_errors, memory_order_relaxed)))
+	if (likely(!atomic_load_explicit(rt->polls, memory_order_relaxed)))
 		return false;
 	for (nfds_t i = 0; i < count && rt->fetch(&p, &fds[i], sizeof(p)) == 0; i++)
-		if (in_error(rt, p.fd))
+		if (in_error(rt, p.fd, waits && count == 1 && (p.events & POLLIN)))
 			return true;
 	return false;
 }
@@ -33,7 +34,7 @@ static COLD int poll_errors(const struct runtime *rt, struct pollfd *fds, nfds_t
 	int n = next_poll(fds, count, 0);
 
 	for (nfds_t i = 0; n >= 0 && i < count; i++) {
-		if (!in_error(rt, fds[i].fd))
+		if (!in_error(rt, fds[i].fd, false))
 			continue;
 		n += !fds[i].revents;
 		fds[i].revents = POLLERR;
@@ -42,13 +43,14 @@ static COLD int poll_errors(const struct runtime *rt, struct pollfd *fds, nfds_t
 }
 
 /* poll(2), or the call that stands for it. */
-#define POLL(fds, count, call)                                                                \
-	({                                                                                    \
-		const struct runtime *rt_ = live();                                           \
-                                                                                              \
-		rt_->before_wait();                                                           \
-		unlikely(any_polled_in_error(rt_, fds, count)) ? poll_errors(rt_, fds, count) \
-							       : (call);                      \
+#define POLL(fds, count, waits, call)                                 \
+	({                                                            \
+		const struct runtime *rt_ = live();                   \
+                                                                      \
+		rt_->before_wait();                                   \
+		unlikely(any_polled_in_error(rt_, fds, count, waits)) \
+			? poll_errors(rt_, fds, count)                \
+			: (call);                                     \
 	})
 
 static bool is_set(int fd, const fd_set *set)
@@ -59,10 +61,10 @@ static bool is_set(int fd, const fd_set *set)
 static bool any_selected_in_error(const struct runtime *rt, int count, const fd_set *in,
 				  const fd_set *out)
 {
-	if (likely(!atomic_load_explicit(rt->poll_errors, memory_order_relaxed)))
+	if (likely(!atomic_load_explicit(rt->polls, memory_order_relaxed)))
 		return false;
 	for (int fd = 0; fd < count && fd < FD_SETSIZE; fd++)
-		if ((is_set(fd, in) || is_set(fd, out)) && in_error(rt, fd))
+		if ((is_set(fd, in) || is_set(fd, out)) && in_error(rt, fd, false))
 			return true;
 	return false;
 }
@@ -73,7 +75,7 @@ static int correct_set(const struct runtime *rt, int count, const fd_set *asked,
 	int more = 0;
 
 	for (int fd = 0; set && fd < count && fd < FD_SETSIZE; fd++) {
-		if (!FD_ISSET(fd, asked) || FD_ISSET(fd, set) || !in_error(rt, fd))
+		if (!FD_ISSET(fd, asked) || FD_ISSET(fd, set) || !in_error(rt, fd, false))
 			continue;
 		FD_SET(fd, set);
 		more++;
@@ -112,12 +114,12 @@ static COLD int select_errors(const struct runtime *rt, int count, fd_set *in, f
 
 int live_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	return POLL(fds, count, next_poll(fds, count, timeout));
+	return POLL(fds, count, timeout != 0, next_poll(fds, count, timeout));
 }
 
 int live___poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
 {
-	return POLL(fds, count, next___poll_chk(fds, count, timeout, room));
+	return POLL(fds, count, timeout != 0, next___poll_chk(fds, count, timeout, room));
 }
 
 int live_select(int count, fd_set *in, fd_set *out, fd_set *error, struct timeval *timeout)
@@ -161,7 +163,8 @@ int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 {
 	sigset_t copy;
 
-	return POLL(fds, count, next_ppoll(fds, count, timeout, mask_to_wait_with(set, &copy)));
+	return POLL(fds, count, true,
+		    next_ppoll(fds, count, timeout, mask_to_wait_with(set, &copy)));
 }
 
 int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -169,7 +172,7 @@ int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *ti
 {
 	sigset_t copy;
 
-	return POLL(fds, count,
+	return POLL(fds, count, true,
 		    next___ppoll_chk(fds, count, timeout, mask_to_wait_with(set, &copy), room));
 }
 
