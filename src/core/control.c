@@ -77,7 +77,9 @@ static const struct control_command *find_command(const char *name)
 	return NULL;
 }
 
-static void run_line(char *line, struct control_reply *reply)
+/* The command if it was done without an error, and where its arguments are. */
+static const struct control_command *run_line(char *line, struct control_reply *reply,
+					      char **ret_arguments)
 {
 	char *arguments = line + strcspn(line, " ");
 	const struct control_command *command;
@@ -87,10 +89,12 @@ static void run_line(char *line, struct control_reply *reply)
 	command = find_command(line);
 	if (!command) {
 		control_fail(reply, "no command is named '%.64s'", line);
-		return;
+		return NULL;
 	}
 	control_print(reply, "ok\n");
 	command->run(arguments, reply);
+	*ret_arguments = arguments;
+	return reply->text[0] == 'o' ? command : NULL;
 }
 
 static bool is_ours(int fd)
@@ -126,26 +130,41 @@ static ssize_t read_line(int fd, char line[CONTROL_REQUEST_MAX])
 	return -EMSGSIZE;
 }
 
+static bool send_reply(int fd, const struct control_reply *reply)
+{
+	size_t sent = 0;
+	long n;
+
+	while (sent < reply->length) {
+		n = host_syscall(SYS_sendto, fd, reply->text + sent, reply->length - sent,
+				 MSG_NOSIGNAL);
+		if (n < 0 && n != -EINTR)
+			return false;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* Takes `fd` over. */
 static void serve(int fd)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	char *line = malloc(CONTROL_REQUEST_MAX);
 	struct control_reply reply = {.text = malloc(CONTROL_REPLY_MAX)};
-	size_t sent = 0;
-	long n;
+	const struct control_command *command = NULL;
+	char *arguments;
 
 	host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	host_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (line && reply.text && is_ours(fd) && read_line(fd, line) >= 0) {
-		run_line(line, &reply);
-		while (sent < reply.length) {
-			n = host_syscall(SYS_sendto, fd, reply.text + sent, reply.length - sent,
-					 MSG_NOSIGNAL);
-			if (n < 0 && n != -EINTR)
-				break;
-			sent += n > 0 ? (size_t)n : 0;
-		}
+		command = run_line(line, &reply, &arguments);
+		if (!send_reply(fd, &reply))
+			command = NULL;
 	}
+	if (command && command->keep)
+		command->keep(arguments, fd);
+	else
+		hostfd_close(fd);
 	free(reply.text);
 	free(line);
 }
@@ -166,7 +185,6 @@ static void *run(void *arg)
 		if (fd < 0)
 			continue;
 		serve(fd);
-		hostfd_close(fd);
 	}
 }
 

@@ -28,6 +28,11 @@ struct control_command {
 	const char *name; /* one word; NULL ends a list */
 	/* On the listening thread.  `arguments` is the rest of the line and may be changed. */
 	void (*run)(char *arguments, struct control_reply *reply);
+	/*
+	 * If not NULL, the connection does not end: when the answer, which must not be an error,
+	 * has been sent, this takes over its descriptor (core/hostfd.h).
+	 */
+	void (*keep)(char *arguments, int fd);
 };
 
 /* Appends to the reply; what doesn't fit is left out. */
