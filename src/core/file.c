@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/config.h"
 #include "core/fdtable.h"
 #include "core/file_private.h"
 #include "core/hostfd.h"
+#include "core/instance.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/trace.h"
@@ -188,6 +190,31 @@ void file_recount(struct file *f)
 		file_put(f);
 }
 
+/*
+ * Others see only a number where a descriptor of a socket is looked at (/proc/PID/fd): here they
+ * find the name.
+ */
+static void show_name(const struct file *f, const char *node)
+{
+	const char *directory = instance ? instance->config->directory : NULL;
+	char path[1024];
+	int length;
+
+	if (!directory)
+		return;
+	length = snprintf(path, sizeof(path), "%s/" PLACEHOLDER_NAMES "/%llu", directory,
+			  (unsigned long long)f->ino);
+	if (length < 0 || (size_t)length >= sizeof(path))
+		return;
+	host_syscall(SYS_unlink, path); /* of a file that ended without having been closed */
+	if (!node)
+		return;
+	*strrchr(path, '/') = '\0';
+	host_syscall(SYS_mkdir, path, 0700);
+	path[strlen(path)] = '/';
+	host_syscall(SYS_symlink, node, path);
+}
+
 void file_put(struct file *f)
 {
 	int left = atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) - 1;
@@ -198,6 +225,8 @@ void file_put(struct file *f)
 	if (left)
 		return;
 	fdtable_remove(f);
+	if (f->ops->messages)
+		show_name(f, NULL);
 	if (f->ops->release)
 		f->ops->release(f);
 	hostfd_close(f->self);
@@ -337,6 +366,8 @@ int node_open(const char *path, int flags)
 			node->ops->release(f);
 		goto fail;
 	}
+	if (node->ops->messages)
+		show_name(f, path);
 	return fd;
 fail:
 	if (fd >= 0)

@@ -17,6 +17,12 @@
 #define PLACEHOLDER_NAME "standin:"
 
 /*
+ * A directory in the private one, with a link for each open file whose placeholder is a socket:
+ * from the inode's number to the device's path.
+ */
+#define PLACEHOLDER_NAMES "names"
+
+/*
  * A memfd named "standin:KIND:PID" after the process that made it, which the files of a
  * process are looked for in by others (inject/attach.c).  `flags` may have O_CLOEXEC.
  * Descriptor or -errno.

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "core/placeholder.h"
 #include "inject/x86_64/raw.h"
 #include "next.h"
 
@@ -51,6 +52,28 @@ static bool descriptor_name(const char *path, const char *text, size_t length, c
 	       live()->name((int)fd, name, PATH_MAX) >= 0;
 }
 
+/*
+ * A descriptor that is a socket: if it is a device of the run's, in whichever of its processes,
+ * the link is in the private directory.
+ */
+static __attribute__((noinline)) ssize_t rename_socket(char *buffer, size_t size, size_t was)
+{
+	static const char head[] = "socket:[";
+	char place[ROOT_MAX + 64], name[PATH_MAX];
+	size_t digits, directory = root_size() - (sizeof("/root") - 1);
+	long n;
+
+	if (was < sizeof(head) || memcmp(buffer, head, sizeof(head) - 1) != 0)
+		return (ssize_t)was;
+	for (digits = sizeof(head) - 1; digits < was && buffer[digits] != ']';)
+		digits++;
+	memcpy(place, root, directory);
+	snprintf(place + directory, sizeof(place) - directory, "/" PLACEHOLDER_NAMES "/%.*s",
+		 (int)(digits - sizeof(head) + 1), buffer + sizeof(head) - 1);
+	n = raw3(SYS_readlink, place, name, sizeof(name));
+	return n > 0 ? put_link(buffer, size, was, name, (size_t)n) : (ssize_t)was;
+}
+
 /* A path that may be in the tree. */
 static __attribute__((noinline)) ssize_t lead_readlinkat(int dirfd, const char *path, char *buffer,
 							 size_t size)
@@ -93,7 +116,11 @@ static ssize_t shown_link(int dirfd, const char *path, char *buffer, size_t size
 {
 	size_t length = (size_t)n, shared = length < root_size() ? length : root_size();
 
-	if (n <= 0 || root_size() == 0 || (buffer[0] != '/' && !is_pipe(buffer, length)))
+	if (n <= 0 || root_size() == 0)
+		return n;
+	if (unlikely(buffer[0] == 's'))
+		return rename_socket(buffer, size, length);
+	if (buffer[0] != '/' && !is_pipe(buffer, length))
 		return n;
 	if (memcmp(buffer, root, shared) == 0 && (length >= root_size() || length == size))
 		return reread(dirfd, path, buffer, size, length);
