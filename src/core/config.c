@@ -44,6 +44,7 @@ void config_init(struct config *c)
 	c->settings.dma_entry_limit = 65535;
 	c->hmm.devices = HMM_DEVICES;
 	c->hmm.coherent = true;
+	c->hyperv.timeouts = 1;
 }
 
 static void device_config_finish(struct device_config *d)
@@ -461,6 +462,39 @@ static int parse_hmm(struct config *c, char *text, char *error)
 	return result;
 }
 
+/* ---- hyperv [key=value,...] ---- */
+
+static int set_hyperv_key(struct hyperv_config *h, const char *name, const char *value, char *error)
+{
+	char *end;
+
+	if (strcmp(name, "timeouts") == 0) {
+		h->timeouts = strtod(value, &end);
+		return isdigit((unsigned char)*value) && !*end && h->timeouts > 0 &&
+				       h->timeouts <= 1000
+			       ? 0
+			       : fail(error, "hyperv: timeouts is a factor up to 1000, not '%s'",
+				      value);
+	}
+	return fail(error, "hyperv: no key is named '%s'", name);
+}
+
+static int set_hyperv(struct hyperv_config *h, char *text, char *error)
+{
+	char *item, *value, *rest = text;
+	int result = 0;
+
+	h->on = true;
+	while (*text && result == 0 && (item = keys_next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value || value == item)
+			return fail(error, "hyperv: '%s' is not key=value", item);
+		*value++ = '\0';
+		result = set_hyperv_key(h, item, value, error);
+	}
+	return result;
+}
+
 /* By enum memory_traps. */
 static const char *const traps_names[] = {"auto", "guard", "protect"};
 
@@ -545,6 +579,8 @@ int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR
 	} else if (strcmp(word, "trace") == 0) {
 		c->trace = true;
 		result = replace_string(&c->trace_file, rest, error);
+	} else if (strcmp(word, "hyperv") == 0) {
+		result = set_hyperv(&c->hyperv, rest, error);
 	} else if (!*rest) {
 		result = fail(error, "'%s' needs a value", word);
 	} else if (strcmp(word, "device") == 0) {
@@ -730,6 +766,8 @@ char *config_format(const struct config *c)
 			fprintf(out, ",ifname=%s", c->nets[i].ifname);
 		fputc('\n', out);
 	}
+	if (c->hyperv.on)
+		fprintf(out, "hyperv timeouts=%.6f\n", c->hyperv.timeouts);
 	if (c->directory)
 		fprintf(out, "directory %s\n", c->directory);
 	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);

@@ -16,6 +16,7 @@
  *	net socket=/run/passt.sock,ifname=tap0
  *	hmm devices=2,memory=256M
  *	uffd emulate
+ *	hyperv timeouts=0.01
  *
  * One per line; # starts a comment.  A value that holds a comma doubles it, as QEMU
  * does.  A configuration without a device gets the default one: a 64 MiB
@@ -66,6 +67,12 @@ struct net_config {
 	char *spec;   /* see backend/net.h */
 };
 
+/* Hyper-V's guest services; `hyperv` alone, or with keys. */
+struct hyperv_config {
+	bool on;
+	double timeouts; /* the kernel's and the host's, times this; 1 */
+};
+
 /* The devices /dev/hmm_dmirror0 to 3: the first two have private memory, the others coherent. */
 #define HMM_DEVICES 4u
 struct hmm_config {
@@ -112,6 +119,7 @@ struct config {
 	size_t n_nets;
 	struct hmm_config hmm;
 	enum uffd_mode uffd;
+	struct hyperv_config hyperv;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;
 };

@@ -186,4 +186,7 @@ void instance_forked(void)
 {
 	control_forked();
 	fdtable_forked();
+	for (const struct interface *i = interfaces; i; i = i->next)
+		if (i->forked)
+			i->forked();
 }

@@ -31,6 +31,7 @@ struct interface {
 	/* Whether what is configured is there; 0, or -errno with one line in `error`. */
 	int (*check)(struct instance *i, char *error, size_t error_size);
 	void (*stop)(struct instance *i);        /* every file is closed already */
+	void (*forked)(void);                    /* see instance_forked(); NULL: nothing to do */
 	const struct ioctl_table *const *tables; /* of all its file kinds, ends with NULL */
 	const struct control_command *commands;  /* see core/control.h; NULL: none */
 	/*

@@ -75,13 +75,13 @@ struct hyperv_ic_header {
 	uint8_t transaction;
 	uint8_t flags;
 	uint8_t reserved[2];
-} __attribute__((packed));
+};
 
 struct hyperv_ic {
 	struct hyperv_pipe_header pipe;
 	struct hyperv_ic_header ic;
 	uint8_t body[];
-} __attribute__((packed));
+};
 
 #define HYPERV_IC_SIZE sizeof(struct hyperv_ic) /* before the body */
 

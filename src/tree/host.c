@@ -111,7 +111,8 @@ static bool is_optional_node(const char *path)
 static void link_prefix(struct builder *b, const char *prefix)
 {
 	if ((strncmp(prefix, "/dev/", 5) == 0 && !is_optional_node(prefix)) ||
-	    build_exists(b, prefix + 1) || access(prefix, F_OK) < 0)
+	    strcmp(prefix, TREE_STATE) == 0 || build_exists(b, prefix + 1) ||
+	    access(prefix, F_OK) < 0)
 		return;
 	build_link(b, prefix + 1, prefix);
 }

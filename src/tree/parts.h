@@ -26,6 +26,8 @@ void build_vfio(struct builder *b, const struct instance *i);
 void build_vdpa(struct builder *b, const struct instance *i);
 /* The modules of vhost (vhost.c). */
 void build_vhost(struct builder *b);
+/* What Hyper-V's daemons keep (hyperv.c). */
+void build_hyperv(struct builder *b, const struct instance *i);
 /* dev/...: every node that the interfaces added (nodes.c). */
 void build_nodes(struct builder *b);
 /* The real machine's entries beside ours (host.c): last, since ours win. */

@@ -9,11 +9,18 @@
 #ifndef STANDIN_TREE_PREFIXES_H
 #define STANDIN_TREE_PREFIXES_H
 
+/*
+ * What Hyper-V's daemons keep, which is theirs to write to.  Only if the tree has it; otherwise it
+ * is the machine's.
+ */
+#define TREE_STATE "/var/lib/hyperv"
+
 static const char *const tree_prefixes[] = {
 	"/dev/hmm_dmirror#",
 	"/dev/net/tun",
 	"/dev/userfaultfd",
 	"/dev/vfio",
+	"/dev/vmbus",
 	"/dev/vhost-net",
 	"/dev/vhost-scsi",
 	"/dev/vhost-test",
@@ -41,6 +48,7 @@ static const char *const tree_prefixes[] = {
 	"/sys/module/vhost_scsi",
 	"/sys/module/vhost_vdpa",
 	"/sys/module/vhost_vsock",
+	TREE_STATE,
 };
 
 #endif

@@ -45,6 +45,7 @@ int tree_create(const char *root, struct instance *i, char *error, size_t error_
 	build_vfio(&b, i);
 	build_vdpa(&b, i);
 	build_vhost(&b);
+	build_hyperv(&b, i);
 	build_nodes(&b);
 	build_host(&b);
 	umask(mask);

@@ -19,6 +19,7 @@
 
 #include "inject/x86_64/raw.h"
 #include "next.h"
+#include "tree/prefixes.h"
 
 char root[ROOT_MAX];
 int root_length = -1;
@@ -173,6 +174,31 @@ static enum resolved resolve(const char *base, const char *path, char virtual[PA
 	}
 }
 
+/* Whether the normal path is in the state of daemons, and that is in the tree. */
+static bool is_state(const char *virtual)
+{
+	static _Atomic int known; /* 1: the tree has it, -1: not */
+	char place[ROOT_MAX + sizeof(TREE_STATE)];
+	int state = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (likely(!path_inside(virtual, TREE_STATE, sizeof(TREE_STATE) - 1)))
+		return false;
+	if (!state) {
+		memcpy(place, root, root_size());
+		strcpy(place + root_size(), TREE_STATE);
+		state = raw2(SYS_access, place, F_OK) == 0 ? 1 : -1;
+		atomic_store_explicit(&known, state, memory_order_relaxed);
+	}
+	return state > 0;
+}
+
+/* What a prefix covers, but for state that the tree does not have. */
+static bool is_covered(const char *virtual)
+{
+	return path_covered(virtual) &&
+	       (is_state(virtual) || !path_inside(virtual, TREE_STATE, sizeof(TREE_STATE) - 1));
+}
+
 void lead(int dirfd, const char *path, struct led *l)
 {
 	char base[ROOT_MAX + PATH_MAX];
@@ -194,7 +220,7 @@ void lead(int dirfd, const char *path, struct led *l)
 	how = resolve(base, path, l->virtual, &crossed);
 	if (how == RESOLVED_UNFIT)
 		return;
-	l->tree = path_covered(l->virtual);
+	l->tree = is_covered(l->virtual);
 	if (!l->tree && !from_tree && !crossed)
 		return;
 	if (l->tree) {
@@ -209,6 +235,8 @@ void lead(int dirfd, const char *path, struct led *l)
 		strcpy(l->real + start + length, "/");
 	/* Climbing from a place that is not there: the name of that place fails rightly. */
 	l->path = l->real;
+	if (l->tree && is_state(l->virtual))
+		l->tree = false; /* ordinary files, which may be changed */
 }
 
 bool frozen(const struct led *l, bool new)

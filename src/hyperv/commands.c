@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What `standin kvp` and its like ask of a process (core/control.h):
+ *
+ *	hyperv-channel SERVICE   the connection becomes a channel of the service (hyperv/frame.h)
+ *	hyperv-status            a line for each service whose file is open: "SERVICE STATE
+ *	                         REGISTERED FRAMEWORK VERSION REQUESTS FAILED"
+ */
+#include <string.h>
+
+#include "hyperv/hyperv.h"
+
+static struct hyperv_service *find(const char *name)
+{
+	for (unsigned i = 0; i < HYPERV_SERVICES; i++)
+		if (strcmp(hyperv_services[i]->kind->name, name) == 0)
+			return hyperv_services[i];
+	return NULL;
+}
+
+static void open_channel(char *arguments, struct control_reply *reply)
+{
+	struct hyperv_service *s = find(arguments);
+
+	if (!s) {
+		control_fail(reply, "no service is named '%.64s'", arguments);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	if (s->mode != HYPERV_OPEN)
+		control_fail(reply, "%s is not open", s->kind->path);
+	else if (s->suspended)
+		control_fail(reply, "%s is suspended", s->kind->name);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void keep_channel(char *arguments, int fd)
+{
+	hyperv_connect(find(arguments), fd);
+}
+
+static const char *const states[] = {
+	[HYPERV_INIT] = "unregistered", [HYPERV_READY] = "ready",
+	[HYPERV_RECEIVED] = "received", [HYPERV_ASKED] = "asked",
+	[HYPERV_REPLIED] = "replied",   [HYPERV_DYING] = "removed",
+};
+
+static void status(char *arguments, struct control_reply *reply)
+{
+	for (unsigned i = 0; i < HYPERV_SERVICES; i++) {
+		struct hyperv_service *s = hyperv_services[i];
+
+		pthread_mutex_lock(&s->lock);
+		if (s->mode == HYPERV_OPEN)
+			control_print(reply, "%s %s %u %u.%u %u.%u %llu %llu\n", s->kind->name,
+				      s->suspended ? "suspended" : states[s->state], s->registered,
+				      s->framework.major, s->framework.minor, s->version.major,
+				      s->version.minor, (unsigned long long)s->n_requests,
+				      (unsigned long long)s->n_failed);
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+const struct control_command hyperv_commands[] = {
+	{"hyperv-channel", open_channel, keep_channel},
+	{"hyperv-status", status, NULL},
+	{0},
+};

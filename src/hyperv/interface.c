@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device nodes, which are there with --hyperv.  All are of major number 10 (misc), with
+ * numbers that the kernel gives out in turn.
+ */
+#include <errno.h>
+#include <sys/sysmacros.h>
+
+#include "core/config.h"
+#include "core/instance.h"
+#include "core/ioctl.h"
+#include "hyperv/hyperv.h"
+
+#define MISC_MAJOR 10
+
+struct hyperv_service *const hyperv_services[HYPERV_SERVICES] = {
+	&hyperv_kvp,
+	&hyperv_vss,
+	&hyperv_fcopy,
+};
+
+static const struct ioctl_table no_ioctls = {.kind = "hyperv", .unknown = -ENOTTY};
+
+#define OPS(name)                                                                          \
+	{                                                                                  \
+		.kind = name, .ioctls = &no_ioctls, .messages = true, .open = hyperv_open, \
+		.release = hyperv_release, .read = hyperv_read, .write = hyperv_write,     \
+	}
+
+static const struct file_ops ops[HYPERV_SERVICES] = {OPS("hv_kvp"), OPS("hv_vss"), OPS("hv_fcopy")};
+
+static int hyperv_start(struct instance *i)
+{
+	int ret = 0;
+
+	for (unsigned n = 0; n < HYPERV_SERVICES && i->config->hyperv.on && ret == 0; n++)
+		ret = node_add(hyperv_services[n]->kind->path, &ops[n], hyperv_services[n],
+			       (uint32_t)makedev(MISC_MAJOR, hyperv_services[n]->kind->minor));
+	return ret;
+}
+
+static void hyperv_stop(struct instance *i)
+{
+	for (unsigned n = 0; n < HYPERV_SERVICES; n++) {
+		pthread_mutex_lock(&hyperv_services[n]->lock);
+		hyperv_disconnect(hyperv_services[n]);
+		pthread_mutex_unlock(&hyperv_services[n]->lock);
+	}
+	hyperv_loop_stop();
+}
+
+/* What the parent has open stays its own. */
+static void hyperv_forked(void)
+{
+	for (unsigned n = 0; n < HYPERV_SERVICES; n++)
+		hyperv_forget(hyperv_services[n]);
+	hyperv_loop_forked();
+}
+
+static struct interface hyperv_interface = {
+	.name = "hyperv",
+	.start = hyperv_start,
+	.stop = hyperv_stop,
+	.forked = hyperv_forked,
+	.commands = hyperv_commands,
+};
+
+INTERFACE(hyperv_interface)
