@@ -17,6 +17,7 @@ int command_run(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_ps(int argc, char **argv);
 int command_scsi(int argc, char **argv);
+int command_kvp(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 

@@ -20,6 +20,7 @@ static const struct command {
 	{"list", command_list},
 	{"ps", command_ps},
 	{"scsi", command_scsi},
+	{"kvp", command_kvp},
 	{"doctor", command_doctor},
 	{"help", command_help},
 };

@@ -194,6 +194,29 @@ int running_ask(const struct running *r, pid_t process, const char *command, cha
 	return -1;
 }
 
+int running_connect(const struct running *r, pid_t process, const char *command, char **ret_reason)
+{
+	char line[256] = "";
+	int fd = connect_to(r, process);
+	size_t length = 0;
+
+	/* Byte by byte, since what comes after the line is not ours to read. */
+	if (fd >= 0 && dprintf(fd, "%s\n", command) > 0)
+		while (length < sizeof(line) - 1 && read(fd, line + length, 1) == 1 &&
+		       line[length] != '\n')
+			length++;
+	line[length] = '\0';
+	*ret_reason = NULL;
+	if (strcmp(line, "ok") == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	if (asprintf(ret_reason, "process %d %s", (int)process,
+		     strncmp(line, "error ", 6) == 0 ? line + 6 : "does not answer") < 0)
+		*ret_reason = NULL;
+	return -1;
+}
+
 pid_t running_parse_pid(const char *text)
 {
 	char *end;

@@ -29,6 +29,12 @@ void running_free(struct running *list);
  */
 int running_ask(const struct running *r, pid_t process, const char *command, char **ret_reply);
 
+/*
+ * The same with a command that leaves the connection open (core/control.h): its descriptor, or
+ * -1 and then *ret_reason, to be freed.
+ */
+int running_connect(const struct running *r, pid_t process, const char *command, char **ret_reason);
+
 /* The pid that an option's value is, or 0. */
 pid_t running_parse_pid(const char *text);
 

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * standin kvp: a Hyper-V host that reads and writes key-value pairs of a running guest.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/guest.h"
+#include "cli/json.h"
+
+struct kvp {
+	struct guest_options guest;
+	int pool; /* -1: not given */
+	unsigned type;
+	struct hyperv_host host;
+	struct hyperv_pair pair;
+};
+
+static void print_pair(const struct kvp *k, unsigned pool, bool first)
+{
+	const char *name = hyperv_pool_name(pool);
+
+	if (!k->guest.json) {
+		if (k->pool < 0)
+			printf("%s\t", name);
+		printf("%s\t%s\n", k->pair.key, k->pair.value);
+		return;
+	}
+	printf("%s{\"pool\": %u, \"key\": ", first ? "" : ",\n ", pool);
+	json_string(stdout, k->pair.key);
+	printf(", \"value\": ");
+	json_string(stdout, k->pair.value);
+	printf("}");
+}
+
+/* Prints a pool's pairs: HV_S_CONT when it is at the end, or what went wrong. */
+static int64_t list_pool(struct kvp *k, unsigned pool, bool *first)
+{
+	int64_t status = HV_S_OK;
+
+	for (uint32_t i = 0; status == HV_S_OK; i++) {
+		status = hyperv_kvp_enumerate(&k->host, pool, i, &k->pair);
+		if (status == HV_S_OK) {
+			print_pair(k, pool, *first);
+			*first = false;
+		}
+	}
+	return status;
+}
+
+static int do_list(struct kvp *k, char **argv)
+{
+	unsigned from = k->pool < 0 ? 0 : (unsigned)k->pool;
+	unsigned to = k->pool < 0 ? KVP_POOL_COUNT - 1 : from;
+	int64_t status = HV_S_CONT;
+	bool first = true;
+
+	if (k->guest.json)
+		printf("[");
+	for (unsigned pool = from; pool <= to && status == HV_S_CONT; pool++)
+		status = list_pool(k, pool, &first);
+	if (k->guest.json)
+		printf("]\n");
+	return status == HV_S_CONT ? finish_output() : guest_status(&k->guest, status);
+}
+
+static int do_get(struct kvp *k, char **argv)
+{
+	unsigned from = k->pool < 0 ? 0 : (unsigned)k->pool;
+	unsigned to = k->pool < 0 ? KVP_POOL_COUNT - 1 : from;
+	int64_t status = HV_S_CONT;
+	unsigned pool = from;
+
+	while (status == HV_S_CONT && pool <= to)
+		status = hyperv_kvp_find(&k->host, pool++, argv[0], &k->pair);
+	if (status != HV_S_OK)
+		return guest_status(&k->guest, status);
+	if (k->guest.json) {
+		print_pair(k, pool - 1, true);
+		printf("\n");
+	} else {
+		printf("%s\n", k->pair.value);
+	}
+	return finish_output();
+}
+
+static int do_set(struct kvp *k, char **argv)
+{
+	return guest_status(&k->guest, hyperv_kvp_set(&k->host, k->pool < 0 ? 0 : (unsigned)k->pool,
+						      argv[0], k->type, argv[1]));
+}
+
+static int do_delete(struct kvp *k, char **argv)
+{
+	return guest_status(
+		&k->guest,
+		hyperv_kvp_delete(&k->host, k->pool < 0 ? 0 : (unsigned)k->pool, argv[0]));
+}
+
+static const struct verb {
+	const char *name;
+	int n_arguments;
+	const char *arguments;
+	int (*run)(struct kvp *k, char **argv);
+} verbs[] = {
+	{"get", 1, "KEY", do_get},
+	{"set", 2, "KEY VALUE", do_set},
+	{"delete", 1, "KEY", do_delete},
+	{"list", 0, "no arguments", do_list},
+};
+
+static int parse_type(const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned type;
+	} types[] = {
+		{"string", REG_SZ},
+		{"dword", REG_U32},
+		{"qword", HYPERV_REG_QWORD},
+		{"u64", REG_U64},
+		{"expand", HYPERV_REG_EXPAND_SZ},
+	};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(types[i].name, text) == 0)
+			return (int)types[i].type;
+	return -EINVAL;
+}
+
+static int parse(struct kvp *k, int argc, char **argv)
+{
+	static const struct option options[] = {{"pool", required_argument, NULL, 'p'},
+						{"type", required_argument, NULL, 't'},
+						GUEST_OPTIONS,
+						{0}};
+	int option, status = 0, type;
+
+	opterr = 0;
+	while (status == 0 && (option = getopt_long(argc, argv, ":hp:t:", options, NULL)) != -1) {
+		switch (option) {
+		case 'p':
+			k->pool = hyperv_pool_parse(optarg);
+			if (k->pool < 0)
+				status = usage_error("kvp", "'%s' is no pool", optarg);
+			break;
+		case 't':
+			type = parse_type(optarg);
+			if (type < 0)
+				status = usage_error("kvp", "'%s' is no type", optarg);
+			k->type = (unsigned)type;
+			break;
+		default:
+			status = guest_option(&k->guest, option, argv);
+		}
+	}
+	return status;
+}
+
+int command_kvp(int argc, char **argv)
+{
+	static struct kvp k = {
+		.guest = {.command = "kvp", .timeout = -1}, .pool = -1, .type = REG_SZ};
+	int status = parse(&k, argc, argv);
+
+	if (status)
+		return status == GUEST_HELP ? 0 : status;
+	argc -= optind;
+	argv += optind;
+	for (size_t i = 0; argc > 0 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(verbs[i].name, argv[0]) != 0)
+			continue;
+		if (argc - 1 != verbs[i].n_arguments)
+			return usage_error("kvp", "%s takes %s", argv[0], verbs[i].arguments);
+		status = guest_open(&k.guest, "kvp", HYPERV_IC_KVP, &k.host);
+		if (status == 0) {
+			status = verbs[i].run(&k, argv + 1);
+			hyperv_host_close(&k.host);
+		}
+		return status;
+	}
+	return usage_error("kvp", "get, set, delete or list?");
+}
