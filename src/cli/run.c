@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "backend/net.h"
@@ -75,6 +77,34 @@ static int build_tree(const char *root, const char *text)
 	return 0;
 }
 
+/* Notes for who freezes file systems (inject/preload/freeze.c): 0 or the exit status. */
+static int permit_freezing(const struct private_directory *p, const struct hyperv_config *h)
+{
+	char path[PATH_MAX + 16], *list = strdup(h->freeze ? h->freeze : ""), *rest = NULL;
+	struct stat st;
+	int result = list ? 0 : -ENOMEM;
+
+	snprintf(path, sizeof(path), "%s/" FREEZE_DIRECTORY, p->path);
+	if (result == 0 && mkdir(path, 0700) < 0)
+		result = -errno;
+	for (char *dir = list ? strtok_r(list, ":", &rest) : NULL; dir && result == 0;
+	     dir = strtok_r(NULL, ":", &rest)) {
+		if (stat(dir, &st) < 0) {
+			complain("hyperv: freeze=%s: %s", dir, strerror(errno));
+			free(list);
+			return EXIT_USAGE;
+		}
+		snprintf(path, sizeof(path), FREEZE_DIRECTORY "/%u:%u" FREEZE_REAL,
+			 major(st.st_dev), minor(st.st_dev));
+		result = private_write(p, path, "");
+		result = result == -EEXIST ? 0 : result; /* two names of one */
+	}
+	free(list);
+	if (result < 0)
+		complain("%s: %s", p->path, strerror(-result));
+	return result < 0 ? EXIT_USAGE : 0;
+}
+
 static int fill_private_directory(const struct private_directory *p, struct config *c)
 {
 	char *text;
@@ -97,6 +127,8 @@ static int fill_private_directory(const struct private_directory *p, struct conf
 	}
 	result = build_tree(p->root, text);
 	free(text);
+	if (result == 0 && c->hyperv.on)
+		result = permit_freezing(p, &c->hyperv);
 	return result;
 }
 

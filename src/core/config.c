@@ -77,6 +77,7 @@ void config_finish(struct config *c)
 	free(c->log_level);
 	free(c->directory);
 	free(c->vsock_path);
+	free(c->hyperv.freeze);
 	for (size_t i = 0; i < c->n_nets; i++) {
 		free(c->nets[i].ifname);
 		free(c->nets[i].spec);
@@ -462,39 +463,6 @@ static int parse_hmm(struct config *c, char *text, char *error)
 	return result;
 }
 
-/* ---- hyperv [key=value,...] ---- */
-
-static int set_hyperv_key(struct hyperv_config *h, const char *name, const char *value, char *error)
-{
-	char *end;
-
-	if (strcmp(name, "timeouts") == 0) {
-		h->timeouts = strtod(value, &end);
-		return isdigit((unsigned char)*value) && !*end && h->timeouts > 0 &&
-				       h->timeouts <= 1000
-			       ? 0
-			       : fail(error, "hyperv: timeouts is a factor up to 1000, not '%s'",
-				      value);
-	}
-	return fail(error, "hyperv: no key is named '%s'", name);
-}
-
-static int set_hyperv(struct hyperv_config *h, char *text, char *error)
-{
-	char *item, *value, *rest = text;
-	int result = 0;
-
-	h->on = true;
-	while (*text && result == 0 && (item = keys_next_item(&rest))) {
-		value = strchr(item, '=');
-		if (!value || value == item)
-			return fail(error, "hyperv: '%s' is not key=value", item);
-		*value++ = '\0';
-		result = set_hyperv_key(h, item, value, error);
-	}
-	return result;
-}
-
 /* By enum memory_traps. */
 static const char *const traps_names[] = {"auto", "guard", "protect"};
 
@@ -556,6 +524,41 @@ static int set_log(struct config *c, const char *level, char *error)
 	if (log_level_parse(level, &ignored) < 0)
 		return fail(error, "log: '%s' is not one of error, warning, info, debug", level);
 	return replace_string(&c->log_level, level, error);
+}
+
+/* ---- hyperv [key=value,...] ---- */
+
+static int set_hyperv_key(struct hyperv_config *h, const char *name, const char *value, char *error)
+{
+	char *end;
+
+	if (strcmp(name, "timeouts") == 0) {
+		h->timeouts = strtod(value, &end);
+		return isdigit((unsigned char)*value) && !*end && h->timeouts > 0 &&
+				       h->timeouts <= 1000
+			       ? 0
+			       : fail(error, "hyperv: timeouts is a factor up to 1000, not '%s'",
+				      value);
+	}
+	if (strcmp(name, "freeze") == 0)
+		return replace_string(&h->freeze, value, error);
+	return fail(error, "hyperv: no key is named '%s'", name);
+}
+
+static int set_hyperv(struct hyperv_config *h, char *text, char *error)
+{
+	char *item, *value, *rest = text;
+	int result = 0;
+
+	h->on = true;
+	while (*text && result == 0 && (item = keys_next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value || value == item)
+			return fail(error, "hyperv: '%s' is not key=value", item);
+		*value++ = '\0';
+		result = set_hyperv_key(h, item, value, error);
+	}
+	return result;
 }
 
 int config_directive(struct config *c, const char *line, char error[CONFIG_ERROR_MAX])
@@ -766,8 +769,14 @@ char *config_format(const struct config *c)
 			fprintf(out, ",ifname=%s", c->nets[i].ifname);
 		fputc('\n', out);
 	}
-	if (c->hyperv.on)
-		fprintf(out, "hyperv timeouts=%.6f\n", c->hyperv.timeouts);
+	if (c->hyperv.on) {
+		fprintf(out, "hyperv timeouts=%.6f", c->hyperv.timeouts);
+		if (c->hyperv.freeze) {
+			fputs(",freeze=", out);
+			keys_print_value(out, c->hyperv.freeze);
+		}
+		fputc('\n', out);
+	}
 	if (c->directory)
 		fprintf(out, "directory %s\n", c->directory);
 	fprintf(out, "set vfio.dma_entry_limit=%u\n", c->settings.dma_entry_limit);

@@ -70,7 +70,8 @@ struct net_config {
 /* Hyper-V's guest services; `hyperv` alone, or with keys. */
 struct hyperv_config {
 	bool on;
-	double timeouts; /* the kernel's and the host's, times this; 1 */
+	double timeouts; /* the kernel's, times this; 1 */
+	char *freeze;    /* DIR[:DIR]...: file systems that may be frozen; NULL: none */
 };
 
 /* The devices /dev/hmm_dmirror0 to 3: the first two have private memory, the others coherent. */

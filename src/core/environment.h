@@ -11,4 +11,11 @@
 #define ENV_DIRECTORY "STANDIN_DIRECTORY"
 #define OWNERS_DIRECTORY "owners"
 
+/*
+ * In the private directory, if file systems are to be left alone: a note for each that a client
+ * believes to have frozen, called MAJOR:MINOR; and with the ending, for each that it may freeze.
+ */
+#define FREEZE_DIRECTORY "freeze"
+#define FREEZE_REAL      ".real"
+
 #endif

@@ -58,6 +58,8 @@ int live_ioctl(int fd, unsigned long command, void *argument)
 		     atomic_load_explicit(rt->memory_attention, memory_order_relaxed)) &&
 	    pagemap_scan_slow(rt, fd, argument, &answer))
 		return (int)result(answer);
+	if (unlikely(freeze_ioctl(fd, command, &answer)))
+		return (int)result(answer);
 	return next_ioctl(fd, command, argument);
 }
 

@@ -255,6 +255,13 @@ const sigset_t *mask_to_wait_with(const sigset_t *set, sigset_t *copy);
 /* Shows a device node of the tree as one. */
 void show_stat(const struct led *l, struct stat *st);
 
+/* ---- descriptors.c, freeze.c ---- */
+
+/* ioctl(2) when the runtime is loaded. */
+int live_ioctl(int fd, unsigned long command, void *argument);
+/* FIFREEZE and FITHAW: whether they are answered here, with a value or -errno. */
+bool freeze_ioctl(int fd, unsigned long command, long *ret_answer);
+
 /* ---- open.c ---- */
 
 /*
