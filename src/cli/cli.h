@@ -18,6 +18,9 @@ int command_list(int argc, char **argv);
 int command_ps(int argc, char **argv);
 int command_scsi(int argc, char **argv);
 int command_kvp(int argc, char **argv);
+int command_vss(int argc, char **argv);
+int command_copy(int argc, char **argv);
+int command_hyperv(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 

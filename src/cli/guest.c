@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,47 +52,76 @@ int guest_option(struct guest_options *o, int option, char **argv)
 
 static const struct {
 	int64_t status;
+	unsigned job;
 	const char *text;
 } meanings[] = {
-	{HV_E_FAIL, "the guest failed, or did not answer in time"},
-	{HV_S_CONT, "there is no such item"},
-	{HV_ERROR_NOT_SUPPORTED, "the guest does not support it"},
-	{HV_ERROR_MACHINE_LOCKED, "the machine is locked"},
-	{HV_ERROR_DEVICE_NOT_CONNECTED, "the device is not connected"},
-	{HV_INVALIDARG, "an argument is invalid"},
-	{HV_GUID_NOTFOUND, "the guest has no such adapter"},
-	{HV_ERROR_ALREADY_EXISTS, "the file exists already"},
-	{HV_ERROR_DISK_FULL, "the guest's disk is full"},
-	{-EPIPE, "the guest has gone, or was suspended"},
-	{-ETIMEDOUT, "the guest does not answer"},
-	{-EPROTONOSUPPORT, "no version of the protocol is common"},
+	{HV_S_OK, 0, ""},
+	{HV_E_FAIL, JOB_FAILED, "the guest failed, or did not answer in time"},
+	{HV_S_CONT, JOB_NOT_FOUND, "there is no such item"},
+	{HV_ERROR_NOT_SUPPORTED, JOB_NOT_SUPPORTED, "the guest does not support it"},
+	{HV_ERROR_MACHINE_LOCKED, JOB_INVALID_STATE, "the machine is locked"},
+	{HV_ERROR_DEVICE_NOT_CONNECTED, JOB_NOT_AVAILABLE, "the device is not connected"},
+	{HV_INVALIDARG, JOB_ILLEGAL_ARGUMENT, "an argument is invalid"},
+	{HV_GUID_NOTFOUND, JOB_NOT_FOUND, "the guest has no such adapter"},
+	{HV_ERROR_ALREADY_EXISTS, JOB_FAILED, "the file exists already"},
+	{HV_ERROR_DISK_FULL, JOB_FAILED, "the guest's disk is full"},
+	{-EPIPE, JOB_FAILED, "the guest has gone, or was suspended"},
+	{-ETIMEDOUT, JOB_TIMEOUT, "the guest does not answer"},
+	{-EPROTONOSUPPORT, JOB_NOT_SUPPORTED, "no version of the protocol is common"},
+	{-EINVAL, JOB_ILLEGAL_ARGUMENT, "a text is no UTF-8 or too long, or a number is none"},
 };
 
-int guest_status(const struct guest_options *o, int64_t status)
+/* As -EINVAL and the like: what a host shows for it. */
+static uint32_t shown_status(int64_t status)
 {
-	const char *text = status < 0 ? strerror((int)-status) : "the guest failed", *name;
-	uint32_t shown = status < 0 ? HV_E_FAIL : (uint32_t)status;
+	return status >= 0 ? (uint32_t)status : status == -EINVAL ? HV_INVALIDARG : HV_E_FAIL;
+}
 
-	if (status == HV_S_OK && !o->json)
-		return 0;
-	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-		if (meanings[i].status == status)
-			text = meanings[i].text;
-	name = hyperv_status_name(shown);
+static int show(const struct guest_options *o, uint32_t status, unsigned job, const char *text)
+{
+	const char *name = hyperv_status_name(status);
+
 	if (o->json) {
-		printf("{\"status\": \"0x%08x\", \"name\": ", shown);
-		json_string(stdout, name ? name : "");
-		printf(", \"message\": ");
-		json_string(stdout, status == HV_S_OK ? "" : text);
+		printf("{\"status\": \"0x%08x\", \"name\": \"%s\", \"job\": %u, \"message\": ",
+		       status, name ? name : "", job);
+		json_string(stdout, text);
 		printf("}\n");
 		return finish_output() || status != HV_S_OK;
 	}
-	complain("%s: %s%s%#x%s: %s", o->command, name ? name : "", name ? " (" : "", shown,
+	if (status == HV_S_OK)
+		return 0;
+	complain("%s: %s%s0x%08x%s: %s", o->command, name ? name : "", name ? " (" : "", status,
 		 name ? ")" : "", text);
 	return 1;
 }
 
+int guest_status(const struct guest_options *o, int64_t status)
+{
+	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+		if (meanings[i].status == status)
+			return show(o, shown_status(status), meanings[i].job, meanings[i].text);
+	return show(o, shown_status(status), JOB_FAILED,
+		    status < 0 ? strerror((int)-status) : "the guest failed");
+}
+
+int guest_fail(const struct guest_options *o, uint32_t status, unsigned job, const char *format,
+	       ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	return show(o, status, job, text);
+}
+
 /* ---- finding the guest ---- */
+
+bool guest_is_hyperv(const struct running *r)
+{
+	return strncmp(r->config, "hyperv ", 7) == 0 || strstr(r->config, "\nhyperv ");
+}
 
 struct found {
 	const struct running *run;
@@ -123,7 +153,7 @@ static void look(const struct running *first, const char *service, struct found 
 {
 	memset(found, 0, sizeof(*found));
 	for (const struct running *r = first; r; r = r->next) {
-		if (strncmp(r->config, "hyperv ", 7) != 0 && !strstr(r->config, "\nhyperv "))
+		if (!guest_is_hyperv(r))
 			continue;
 		found->hyperv = true;
 		for (size_t i = 0; i < r->n_processes; i++)
@@ -139,35 +169,38 @@ static double now(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static int connect_guest(const struct guest_options *o, const struct found *found,
-			 const char *service, unsigned type, struct hyperv_host *h)
+/* What is there now for `o`: 0, or the exit status with a message. */
+static int connect_found(const struct guest_options *o, const struct found *found,
+			 const char *service, int *ret_fd)
 {
-	double patience = o->timeout >= 0         ? o->timeout
-			  : type == HYPERV_IC_VSS ? FREEZE_S
-						  : ANSWER_S;
 	char command[64], *reason;
-	int64_t ret;
-	int fd;
+	int status;
 
+	if (found->n > 1)
+		return guest_fail(o, HV_INVALIDARG, JOB_ILLEGAL_ARGUMENT,
+				  "several programs have the device open: --pid says which");
+	if (!found->n)
+		return guest_fail(o, HV_ERROR_DEVICE_NOT_CONNECTED, JOB_NOT_AVAILABLE,
+				  found->hyperv ? "no program of the run has /dev/vmbus/hv_%s open"
+						: "nothing runs with --hyperv",
+				  service);
 	snprintf(command, sizeof(command), "hyperv-channel %s", service);
-	fd = running_connect(found->run, found->process, command, &reason);
-	if (fd < 0) {
-		complain("%s: %s", o->command, reason ? reason : "out of memory");
-		free(reason);
-		return 1;
-	}
-	ret = hyperv_host_open(h, fd, type, (int)ceil(patience * 1000));
-	return ret < 0 ? guest_status(o, ret) : 0;
+	*ret_fd = running_connect(found->run, found->process, command, &reason);
+	if (*ret_fd >= 0)
+		return 0;
+	status = guest_fail(o, HV_ERROR_DEVICE_NOT_CONNECTED, JOB_INVALID_STATE, "%s",
+			    reason ? reason : "out of memory");
+	free(reason);
+	return status;
 }
 
-int guest_open(const struct guest_options *o, const char *service, unsigned type,
-	       struct hyperv_host *h)
+static int find_and_connect(const struct guest_options *o, const char *service, int *ret_fd)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_AGAIN_NS};
 	double end = now() + (o->timeout >= 0 ? o->timeout : WAIT_S);
 	struct running *first;
 	struct found found;
-	int status = 1;
+	int status;
 
 	for (;;) {
 		first = running_find(o->pid);
@@ -177,15 +210,38 @@ int guest_open(const struct guest_options *o, const char *service, unsigned type
 		running_free(first);
 		nanosleep(&pause, NULL);
 	}
-	if (found.n > 1)
-		complain("%s: several programs have the device open: --pid says which", o->command);
-	else if (found.n)
-		status = connect_guest(o, &found, service, type, h);
-	else if (found.hyperv)
-		complain("%s: no program of the run has /dev/vmbus/hv_%s open", o->command,
-			 service);
-	else
-		complain("%s: nothing runs with --hyperv", o->command);
+	status = connect_found(o, &found, service, ret_fd);
 	running_free(first);
+	return status;
+}
+
+static int patience_ms(const struct guest_options *o, unsigned type)
+{
+	double s = o->timeout >= 0 ? o->timeout : type == HYPERV_IC_VSS ? FREEZE_S : ANSWER_S;
+
+	return (int)ceil(s * 1000);
+}
+
+int guest_open(const struct guest_options *o, const char *service, unsigned type,
+	       struct hyperv_host *h)
+{
+	int fd, status = find_and_connect(o, service, &fd);
+	int64_t ret;
+
+	h->fd = -1;
+	if (status)
+		return status;
+	ret = hyperv_host_open(h, fd, type, patience_ms(o, type));
+	return ret < 0 ? guest_status(o, ret) : 0;
+}
+
+int guest_attach(const struct guest_options *o, const char *service, unsigned type,
+		 struct hyperv_host *h)
+{
+	int fd, status = find_and_connect(o, service, &fd);
+
+	h->fd = -1;
+	if (status == 0)
+		hyperv_host_attach(h, fd, type, patience_ms(o, type));
 	return status;
 }

@@ -101,6 +101,44 @@ static int do_delete(struct kvp *k, char **argv)
 		hyperv_kvp_delete(&k->host, k->pool < 0 ? 0 : (unsigned)k->pool, argv[0]));
 }
 
+/* Only if it is there already, or only if it is not; both are the host's to see to. */
+static int set_if(struct kvp *k, char **argv, bool there)
+{
+	unsigned pool = k->pool < 0 ? 0 : (unsigned)k->pool;
+	int64_t status = hyperv_kvp_find(&k->host, pool, argv[0], &k->pair);
+
+	if (status != HV_S_OK && status != HV_S_CONT)
+		return guest_status(&k->guest, status);
+	if ((status == HV_S_OK) != there)
+		return guest_fail(&k->guest, HV_INVALIDARG, JOB_ILLEGAL_ARGUMENT,
+				  there ? "'%s' does not exist" : "'%s' exists already", argv[0]);
+	return do_set(k, argv);
+}
+
+static int do_add(struct kvp *k, char **argv)
+{
+	return set_if(k, argv, false);
+}
+
+static int do_edit(struct kvp *k, char **argv)
+{
+	return set_if(k, argv, true);
+}
+
+/* The first one, until there is none. */
+static int do_clear(struct kvp *k, char **argv)
+{
+	unsigned pool = k->pool < 0 ? 0 : (unsigned)k->pool;
+	int64_t status;
+
+	do {
+		status = hyperv_kvp_enumerate(&k->host, pool, 0, &k->pair);
+		if (status == HV_S_OK)
+			status = hyperv_kvp_delete(&k->host, pool, k->pair.key);
+	} while (status == HV_S_OK);
+	return guest_status(&k->guest, status == HV_S_CONT ? HV_S_OK : status);
+}
+
 static const struct verb {
 	const char *name;
 	int n_arguments;
@@ -109,8 +147,14 @@ static const struct verb {
 } verbs[] = {
 	{"get", 1, "KEY", do_get},
 	{"set", 2, "KEY VALUE", do_set},
+	{"put", 2, "KEY VALUE", do_set},
+	{"add", 2, "KEY VALUE", do_add},
+	{"edit", 2, "KEY VALUE", do_edit},
 	{"delete", 1, "KEY", do_delete},
+	{"rm", 1, "KEY", do_delete},
+	{"clear", 0, "no arguments", do_clear},
 	{"list", 0, "no arguments", do_list},
+	{"enum", 0, "no arguments", do_list},
 };
 
 static int parse_type(const char *text)
@@ -165,8 +209,13 @@ int command_kvp(int argc, char **argv)
 {
 	static struct kvp k = {
 		.guest = {.command = "kvp", .timeout = -1}, .pool = -1, .type = REG_SZ};
-	int status = parse(&k, argc, argv);
+	int status;
 
+	if (argc > 1 && strcmp(argv[1], "ip") == 0)
+		return guest_ip(&k.guest, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "raw") == 0)
+		return guest_raw(&k.guest, "kvp", HYPERV_IC_KVP, argc - 1, argv + 1);
+	status = parse(&k, argc, argv);
 	if (status)
 		return status == GUEST_HELP ? 0 : status;
 	argc -= optind;
@@ -183,5 +232,5 @@ int command_kvp(int argc, char **argv)
 		}
 		return status;
 	}
-	return usage_error("kvp", "get, set, delete or list?");
+	return usage_error("kvp", "get, set, add, edit, delete, clear, list, ip or raw?");
 }

@@ -22,6 +22,9 @@ static const struct command {
 	{"ps", command_ps},
 	{"scsi", command_scsi},
 	{"kvp", command_kvp},
+	{"vss", command_vss},
+	{"copy", command_copy},
+	{"hyperv", command_hyperv},
 	{"agent", agent_main},
 	{"doctor", command_doctor},
 	{"help", command_help},
@@ -77,7 +80,8 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : NULL;
 
 	if (!name)
-		return usage_error(NULL, "a command is needed: run, list, ps, scsi, doctor or help");
+		return usage_error(NULL, "a command is needed: run, list, ps, scsi, kvp, vss, "
+					 "copy, hyperv, agent, doctor or help");
 	/* The agent alone is a client, and wants the devices that another standin has. */
 	if (strcmp(name, "agent") != 0)
 		nested_leave(argv);

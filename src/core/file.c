@@ -237,18 +237,28 @@ void file_put(struct file *f)
 	file_free(f);
 }
 
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+
 void file_set_events(struct file *f, short events)
 {
-	static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
 	short changed;
 
 	pthread_mutex_lock(&events_lock);
-	changed = f->events ^ events;
+	changed = f->peer >= 0 ? f->events ^ events : 0;
 	if (changed & POLLIN)
 		placeholder_set_readable(f->self, f->peer, events & POLLIN);
 	if (changed & POLLOUT)
 		placeholder_set_writable(f->self, f->peer, events & POLLOUT);
 	f->events = events;
+	pthread_mutex_unlock(&events_lock);
+}
+
+void file_hang_up(struct file *f)
+{
+	pthread_mutex_lock(&events_lock);
+	/* The message that fills its buffer is lost with this, which is an error: POLLERR. */
+	hostfd_close(f->peer);
+	f->peer = -1;
 	pthread_mutex_unlock(&events_lock);
 }
 

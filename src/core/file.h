@@ -160,6 +160,12 @@ void file_put(struct file *f);
 void file_set_events(struct file *f, short events);
 
 /*
+ * The device behind such a file has gone: poll says POLLHUP and POLLERR from now on, and whoever
+ * waits for it wakes.  For good.
+ */
+void file_hang_up(struct file *f);
+
+/*
  * For ops that are `reopened`.  From now on, or until it is given up, what the file is lives in
  * this process: 0, or -EBUSY if another process has done so with its file for the same
  * descriptor.

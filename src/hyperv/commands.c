@@ -3,6 +3,9 @@
  * What `standin kvp` and its like ask of a process (core/control.h):
  *
  *	hyperv-channel SERVICE   the connection becomes a channel of the service (hyperv/frame.h)
+ *	hyperv-remove SERVICE    its device goes, for who has it open
+ *	hyperv-suspend           the machine sleeps
+ *	hyperv-resume            and wakes
  *	hyperv-status            a line for each service whose file is open: "SERVICE STATE
  *	                         REGISTERED FRAMEWORK VERSION REQUESTS FAILED"
  */
@@ -39,6 +42,38 @@ static void keep_channel(char *arguments, int fd)
 	hyperv_connect(find(arguments), fd);
 }
 
+static void remove_device(char *arguments, struct control_reply *reply)
+{
+	struct hyperv_service *s = find(arguments);
+
+	if (!s) {
+		control_fail(reply, "no service is named '%.64s'", arguments);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	hyperv_remove(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void for_all(void (*change)(struct hyperv_service *s))
+{
+	for (unsigned i = 0; i < HYPERV_SERVICES; i++) {
+		pthread_mutex_lock(&hyperv_services[i]->lock);
+		change(hyperv_services[i]);
+		pthread_mutex_unlock(&hyperv_services[i]->lock);
+	}
+}
+
+static void suspend(char *arguments, struct control_reply *reply)
+{
+	for_all(hyperv_suspend);
+}
+
+static void resume(char *arguments, struct control_reply *reply)
+{
+	for_all(hyperv_resume);
+}
+
 static const char *const states[] = {
 	[HYPERV_INIT] = "unregistered", [HYPERV_READY] = "ready",
 	[HYPERV_RECEIVED] = "received", [HYPERV_ASKED] = "asked",
@@ -63,6 +98,9 @@ static void status(char *arguments, struct control_reply *reply)
 
 const struct control_command hyperv_commands[] = {
 	{"hyperv-channel", open_channel, keep_channel},
+	{"hyperv-remove", remove_device, NULL},
+	{"hyperv-suspend", suspend, NULL},
+	{"hyperv-resume", resume, NULL},
 	{"hyperv-status", status, NULL},
 	{0},
 };

@@ -130,7 +130,7 @@ int hyperv_host_receive(struct hyperv_host *h)
 
 /* ---- requests ---- */
 
-static void begin(struct hyperv_host *h, unsigned type, size_t size)
+void hyperv_host_begin(struct hyperv_host *h, unsigned type, size_t size)
 {
 	h->packet_size = (HYPERV_IC_SIZE + size + 7) & ~(size_t)7;
 	memset(h->packet, 0, h->packet_size);
@@ -150,7 +150,7 @@ int64_t hyperv_host_request(struct hyperv_host *h, const void *body, size_t size
 
 	if (size > sizeof(h->packet) - HYPERV_IC_SIZE - 7)
 		return -EMSGSIZE;
-	begin(h, h->type, size);
+	hyperv_host_begin(h, h->type, size);
 	memcpy(h->ic.body, body, size);
 	ret = hyperv_host_send(h);
 	if (ret == 0)
@@ -181,7 +181,8 @@ static int negotiate(struct hyperv_host *h)
 		if (offers[i].type != h->type)
 			continue;
 		count = (size_t)offers[i].n_frameworks + offers[i].n_versions;
-		begin(h, HYPERV_IC_NEGOTIATE, sizeof(*n) + count * sizeof(n->version[0]));
+		hyperv_host_begin(h, HYPERV_IC_NEGOTIATE,
+				  sizeof(*n) + count * sizeof(n->version[0]));
 		n->n_frameworks = offers[i].n_frameworks;
 		n->n_versions = offers[i].n_versions;
 		memcpy(n->version, offers[i].version, count * sizeof(n->version[0]));
@@ -201,14 +202,19 @@ static int negotiate(struct hyperv_host *h)
 	return -EINVAL;
 }
 
-int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms)
+void hyperv_host_attach(struct hyperv_host *h, int fd, unsigned type, int patience_ms)
 {
-	int ret;
-
 	memset(h, 0, offsetof(struct hyperv_host, packet));
 	h->fd = fd;
 	h->type = type;
 	h->patience_ms = patience_ms;
+}
+
+int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms)
+{
+	int ret;
+
+	hyperv_host_attach(h, fd, type, patience_ms);
 	ret = negotiate(h);
 	if (ret < 0)
 		hyperv_host_close(h);

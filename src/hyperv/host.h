@@ -41,9 +41,13 @@ struct hyperv_host {
  * -EPROTONOSUPPORT: the guest knows none of the versions, or another -errno.
  */
 int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms);
+/* The same without negotiating, as a host does that means no good. */
+void hyperv_host_attach(struct hyperv_host *h, int fd, unsigned type, int patience_ms);
 void hyperv_host_close(struct hyperv_host *h);
 /* One request: `size` bytes of body, and the status; the answer is in h->packet. */
 int64_t hyperv_host_request(struct hyperv_host *h, const void *body, size_t size);
+/* Headers for a message of `type` with `size` bytes of body, which are zeros, in h->packet. */
+void hyperv_host_begin(struct hyperv_host *h, unsigned type, size_t size);
 /*
  * The two halves of any exchange.  What is sent is h->packet, of h->packet_size bytes: 0 or
  * -errno; what comes, for the same transaction, replaces it.
@@ -76,9 +80,50 @@ int64_t hyperv_kvp_enumerate(struct hyperv_host *h, unsigned pool, uint32_t inde
 int64_t hyperv_kvp_find(struct hyperv_host *h, unsigned pool, const char *key,
 			struct hyperv_pair *ret_pair);
 
+/*
+ * Addresses of an adapter, which the guest knows by its name: for GET by its MAC address in
+ * capitals ("02:FC:00:00:00:01"), for SET by its name on the bus ("{242FF919-...}").  Lists are
+ * separated by semicolons.
+ */
+struct hyperv_addresses {
+	char adapter[4 * MAX_ADAPTER_ID_SIZE];
+	unsigned family; /* ADDR_FAMILY_ */
+	bool dhcp;
+	char address[4 * MAX_IP_ADDR_SIZE], netmask[4 * MAX_IP_ADDR_SIZE];
+	char gateway[4 * MAX_GATEWAY_SIZE], dns[4 * MAX_IP_ADDR_SIZE];
+};
+
+/* `a` has the adapter and the family, and gets the rest. */
+int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct hyperv_addresses *a);
+/* -EINVAL: something is no UTF-8 or too long. */
+int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct hyperv_addresses *a);
+
 /* "external", ... or a number: the pool, or -EINVAL. */
 int hyperv_pool_parse(const char *text);
 /* NULL: it has none. */
 const char *hyperv_pool_name(unsigned pool);
+
+/* ---- host_vss.c ---- */
+
+/* VSS_OP_FREEZE, VSS_OP_THAW, VSS_OP_HOT_BACKUP, ...; *ret_flags if not NULL: of the answer. */
+int64_t hyperv_vss_request(struct hyperv_host *h, unsigned operation, uint32_t *ret_flags);
+
+/* ---- host_fcopy.c ---- */
+
+struct hyperv_copy {
+	const char *directory, *name; /* of the file in the guest */
+	bool create_path, overwrite;
+	uint64_t size; /* as far as it is known; guests don't rely on it */
+	/* Tells of progress after each piece; NULL: nobody.  False: stop. */
+	bool (*progress)(uint64_t copied, void *arg);
+	void *arg;
+	uint64_t copied; /* so far */
+};
+
+/*
+ * Copies what can be read from `source`, and cancels if that fails.  -EINVAL: the name or the
+ * directory is no UTF-8, empty or too long; -ECANCELED: `progress` said so; -errno of the source.
+ */
+int64_t hyperv_copy_file(struct hyperv_host *h, int source, struct hyperv_copy *copy);
 
 #endif

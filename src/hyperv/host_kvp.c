@@ -134,3 +134,46 @@ int64_t hyperv_kvp_find(struct hyperv_host *h, unsigned pool, const char *key,
 	}
 	return status;
 }
+
+/* ---- addresses ---- */
+
+int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct hyperv_addresses *a)
+{
+	struct hv_kvp_ip_msg m = {.operation = KVP_OP_GET_IP_INFO};
+	const struct hv_kvp_ipaddr_value *v;
+	int64_t status;
+
+	m.kvp_ip_val.addr_family = (uint8_t)a->family;
+	if (put_text(a->adapter, m.kvp_ip_val.adapter_id, sizeof(m.kvp_ip_val.adapter_id)) < 0)
+		return -EINVAL;
+	status = hyperv_host_request(h, &m, sizeof(m));
+	if (status != HV_S_OK)
+		return status;
+	if (h->packet_size < HYPERV_IC_SIZE + sizeof(m))
+		return -EPROTO;
+	v = &((const struct hv_kvp_ip_msg *)h->ic.body)->kvp_ip_val;
+	get_text(v->adapter_id, sizeof(v->adapter_id), a->adapter, sizeof(a->adapter));
+	get_text(v->ip_addr, sizeof(v->ip_addr), a->address, sizeof(a->address));
+	get_text(v->sub_net, sizeof(v->sub_net), a->netmask, sizeof(a->netmask));
+	get_text(v->gate_way, sizeof(v->gate_way), a->gateway, sizeof(a->gateway));
+	get_text(v->dns_addr, sizeof(v->dns_addr), a->dns, sizeof(a->dns));
+	a->family = v->addr_family;
+	a->dhcp = v->dhcp_enabled;
+	return HV_S_OK;
+}
+
+int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct hyperv_addresses *a)
+{
+	struct hv_kvp_ip_msg m = {.operation = KVP_OP_SET_IP_INFO};
+	struct hv_kvp_ipaddr_value *v = &m.kvp_ip_val;
+
+	v->addr_family = (uint8_t)a->family;
+	v->dhcp_enabled = a->dhcp;
+	if (put_text(a->adapter, v->adapter_id, sizeof(v->adapter_id)) < 0 ||
+	    put_text(a->address, v->ip_addr, sizeof(v->ip_addr)) < 0 ||
+	    put_text(a->netmask, v->sub_net, sizeof(v->sub_net)) < 0 ||
+	    put_text(a->gateway, v->gate_way, sizeof(v->gate_way)) < 0 ||
+	    put_text(a->dns, v->dns_addr, sizeof(v->dns_addr)) < 0)
+		return -EINVAL;
+	return hyperv_host_request(h, &m, sizeof(m));
+}

@@ -132,6 +132,14 @@ ssize_t hyperv_write(struct file *f, const void *buffer, size_t size, off_t offs
 int hyperv_send(struct hyperv_service *s, const void *message, size_t size,
 		void (*on_read)(struct hyperv_service *s));
 
+/*
+ * The host takes the device away: what is under way ends without an answer, and the file with
+ * EBADF until it is closed.
+ */
+void hyperv_remove(struct hyperv_service *s);
+/* The machine sleeps: the channel ends.  And wakes. */
+void hyperv_suspend(struct hyperv_service *s);
+void hyperv_resume(struct hyperv_service *s);
 /* The child of a fork has nothing of the service, and lets go of its descriptors. */
 void hyperv_forget(struct hyperv_service *s);
 

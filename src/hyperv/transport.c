@@ -40,8 +40,7 @@ static void drop_message(struct hyperv_service *s)
 {
 	s->message_size = 0;
 	s->on_read = NULL;
-	if (s->mode != HYPERV_REMOVED)
-		file_set_events(s->file, 0);
+	file_set_events(s->file, 0);
 }
 
 /* ---- the file's operations ---- */
@@ -62,6 +61,32 @@ static int take(struct hyperv_service *s, struct file *f)
 	s->mode = HYPERV_OPEN;
 	s->file = f;
 	return 0;
+}
+
+void hyperv_remove(struct hyperv_service *s)
+{
+	if (s->mode != HYPERV_OPEN)
+		return;
+	hyperv_disarm(s);
+	s->state = HYPERV_DYING;
+	hyperv_disconnect(s);
+	s->mode = HYPERV_REMOVED;
+	file_hang_up(s->file);
+}
+
+void hyperv_suspend(struct hyperv_service *s)
+{
+	if (s->mode != HYPERV_OPEN || s->suspended)
+		return;
+	s->suspended = true;
+	s->kind->suspend(s);
+	hyperv_disconnect(s);
+}
+
+void hyperv_resume(struct hyperv_service *s)
+{
+	s->suspended = false;
+	hyperv_receive(s);
 }
 
 void hyperv_forget(struct hyperv_service *s)
@@ -100,8 +125,7 @@ void hyperv_release(struct file *f)
 
 	pthread_mutex_lock(&s->lock);
 	drop_message(s);
-	if (s->mode == HYPERV_OPEN)
-		s->mode = HYPERV_CLOSED;
+	s->mode = HYPERV_CLOSED;
 	s->kind->reset(s);
 	s->file = NULL;
 	claim_drop(s->claim);

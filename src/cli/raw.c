@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * standin kvp raw, standin hyperv raw: a host that sends what it likes, for people who test
+ * what becomes of it.  The kernel's side checks it as the kernel does; what it drops has no
+ * answer.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/guest.h"
+#include "cli/json.h"
+
+#define PATIENCE_S 2.0 /* with an answer that may never come */
+
+struct raw {
+	struct guest_options guest;
+	bool whole; /* the packet with its headers is given */
+	bool negotiate;
+	long type, size;     /* -1: not given */
+	unsigned long count; /* how often */
+	struct hyperv_host host;
+	uint8_t bytes[HYPERV_PACKET_MAX];
+	size_t n;
+};
+
+/* ---- the bytes ---- */
+
+/* Hexadecimal digits, with spaces or without: appends what they say. */
+static int add_hex(struct raw *r, const char *text)
+{
+	unsigned digits = 0, byte = 0;
+
+	for (; *text; text++) {
+		if (isspace((unsigned char)*text) && digits % 2 == 0)
+			continue;
+		if (!isxdigit((unsigned char)*text))
+			return usage_error(r->guest.command, "'%s' is not hexadecimal", text);
+		byte = byte << 4 | (unsigned)(isdigit((unsigned char)*text)
+						      ? *text - '0'
+						      : tolower((unsigned char)*text) - 'a' + 10);
+		if (++digits % 2)
+			continue;
+		if (r->n == sizeof(r->bytes))
+			return usage_error(r->guest.command, "a packet has at most %zu bytes",
+					   sizeof(r->bytes));
+		r->bytes[r->n++] = (uint8_t)byte;
+		byte = 0;
+	}
+	return digits % 2 ? usage_error(r->guest.command, "half a byte is missing") : 0;
+}
+
+static int add_file(struct raw *r, const char *path)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+
+	if (!file) {
+		complain("%s: %s: %s", r->guest.command, path, strerror(errno));
+		return 1;
+	}
+	r->n += fread(r->bytes + r->n, 1, sizeof(r->bytes) - r->n, file);
+	if (file != stdin)
+		fclose(file);
+	return 0;
+}
+
+/* ---- the exchange ---- */
+
+static void print_hex(const uint8_t *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		printf("%02x", bytes[i]);
+}
+
+static void print_answer(const struct raw *r)
+{
+	const struct hyperv_host *h = &r->host;
+	bool headers = h->packet_size >= HYPERV_IC_SIZE;
+	const char *name = headers ? hyperv_status_name(h->ic.ic.status) : NULL;
+	const uint8_t *body = headers ? h->ic.body : h->packet;
+	size_t n = headers ? h->packet_size - HYPERV_IC_SIZE : h->packet_size;
+	uint32_t status = headers ? h->ic.ic.status : 0;
+	unsigned type = headers ? h->ic.ic.type : 0, flags = headers ? h->ic.ic.flags : 0;
+
+	if (r->guest.json)
+		printf("{\"status\": \"0x%08x\", \"name\": \"%s\", \"type\": %u, \"flags\": %u, "
+		       "\"body\": \"",
+		       status, name ? name : "", type, flags);
+	else
+		printf("status 0x%08x %s type %u flags %u body ", status, name ? name : "", type,
+		       flags);
+	print_hex(body, n);
+	printf(r->guest.json ? "\"}\n" : "\n");
+}
+
+static int exchange(struct raw *r)
+{
+	struct hyperv_host *h = &r->host;
+	size_t size = r->size >= 0 ? (size_t)r->size : r->n;
+	int ret;
+
+	if (r->whole) {
+		h->packet_size = size;
+		memset(h->packet, 0, size);
+		memcpy(h->packet, r->bytes, r->n < size ? r->n : size);
+	} else {
+		hyperv_host_begin(h, r->type >= 0 ? (unsigned)r->type : h->type, size);
+		memcpy(h->ic.body, r->bytes, r->n < size ? r->n : size);
+	}
+	ret = hyperv_host_send(h);
+	if (ret == 0)
+		ret = hyperv_host_receive(h);
+	if (ret < 0)
+		return guest_status(&r->guest, ret);
+	print_answer(r);
+	return finish_output();
+}
+
+static int parse_number(const struct raw *r, const char *text, long most, long *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	*ret_number = strtol(text, &end, 0);
+	if (errno || end == text || *end || *ret_number < 0 || *ret_number > most)
+		return usage_error(r->guest.command, "'%s' is no number up to %ld", text, most);
+	return 0;
+}
+
+static int parse(struct raw *r, int argc, char **argv)
+{
+	static const struct option options[] = {{"packet", no_argument, NULL, 'k'},
+						{"no-negotiate", no_argument, NULL, 'n'},
+						{"type", required_argument, NULL, 't'},
+						{"size", required_argument, NULL, 's'},
+						{"count", required_argument, NULL, 'c'},
+						GUEST_OPTIONS,
+						{0}};
+	int option, status = 0;
+	long number;
+
+	opterr = 0;
+	while (status == 0 && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case 'k':
+			r->whole = true;
+			break;
+		case 'n':
+			r->negotiate = false;
+			break;
+		case 't':
+			status = parse_number(r, optarg, UINT16_MAX, &r->type);
+			break;
+		case 's':
+			status = parse_number(r, optarg,
+					      (long)(HYPERV_PACKET_MAX - HYPERV_IC_SIZE - 8),
+					      &r->size);
+			break;
+		case 'c':
+			status = parse_number(r, optarg, 1000000000, &number);
+			r->count = (unsigned long)number;
+			break;
+		default:
+			status = guest_option(&r->guest, option, argv);
+		}
+	}
+	for (int i = optind; i < argc && status == 0; i++)
+		status = argv[i][0] == '@' ? add_file(r, argv[i] + 1) : add_hex(r, argv[i]);
+	return status;
+}
+
+int guest_raw(const struct guest_options *o, const char *service, unsigned type, int argc,
+	      char **argv)
+{
+	static struct raw r = {.negotiate = true, .type = -1, .size = -1, .count = 1};
+	int status;
+
+	r.guest = *o;
+	optind = 0;
+	status = parse(&r, argc, argv);
+	if (status)
+		return status == GUEST_HELP ? 0 : status;
+	if (r.guest.timeout < 0)
+		r.guest.timeout = PATIENCE_S;
+	status = r.negotiate ? guest_open(&r.guest, service, type, &r.host)
+			     : guest_attach(&r.guest, service, type, &r.host);
+	for (unsigned long i = 0; i < r.count && status == 0; i++)
+		status = exchange(&r);
+	hyperv_host_close(&r.host);
+	return status;
+}
