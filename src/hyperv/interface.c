@@ -44,6 +44,7 @@ static void hyperv_stop(struct instance *i)
 	for (unsigned n = 0; n < HYPERV_SERVICES; n++) {
 		pthread_mutex_lock(&hyperv_services[n]->lock);
 		hyperv_disconnect(hyperv_services[n]);
+		hyperv_services[n]->suspended = false;
 		pthread_mutex_unlock(&hyperv_services[n]->lock);
 	}
 	hyperv_loop_stop();
