@@ -22,6 +22,7 @@
 #define LOOK_AGAIN_NS 20000000
 #define WAIT_S        10.0 /* for a daemon */
 #define ANSWER_S      60.0 /* longer than the guest's own time-out */
+#define STATUS_S      2    /* for what every process can say at once */
 #define FREEZE_S      (16.0 * 60)
 
 int guest_option(struct guest_options *o, int option, char **argv)
@@ -149,13 +150,14 @@ static void look_in(const struct running *r, pid_t process, const char *service,
 	free(reply);
 }
 
-static void look(const struct running *first, const char *service, struct found *found)
+static void look(struct running *first, const char *service, struct found *found)
 {
 	memset(found, 0, sizeof(*found));
-	for (const struct running *r = first; r; r = r->next) {
+	for (struct running *r = first; r; r = r->next) {
 		if (!guest_is_hyperv(r))
 			continue;
 		found->hyperv = true;
+		r->patience = STATUS_S;
 		for (size_t i = 0; i < r->n_processes; i++)
 			look_in(r, r->processes[i], service, found);
 	}

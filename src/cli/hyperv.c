@@ -203,12 +203,15 @@ static int raw(const struct guest_options *o, int argc, char **argv)
 	return usage_error("hyperv", "no service is named '%s'", argv[0]);
 }
 
-static bool any_hyperv(const struct running *list)
+static unsigned count_hyperv(struct running *list)
 {
-	for (; list; list = list->next)
-		if (guest_is_hyperv(list))
-			return true;
-	return false;
+	unsigned n = 0;
+
+	for (; list; list = list->next) {
+		list->patience = 2; /* all that is asked for is done at once */
+		n += guest_is_hyperv(list);
+	}
+	return n;
 }
 
 int command_hyperv(int argc, char **argv)
@@ -217,10 +220,13 @@ int command_hyperv(int argc, char **argv)
 	struct guest_options o = {.command = "hyperv", .timeout = -1};
 	struct running *list;
 	int option, status = 0;
+	unsigned n;
 
-	if (argc > 2 && strcmp(argv[1], "raw") == 0)
-		return raw(&o, argc - 2, argv + 2);
 	opterr = 0;
+	while (status == 0 && (option = getopt_long(argc, argv, "+:h", options, NULL)) != -1)
+		status = guest_option(&o, option, argv);
+	if (status == 0 && argc - optind > 1 && strcmp(argv[optind], "raw") == 0)
+		return raw(&o, argc - optind - 1, argv + optind + 1);
 	while (status == 0 && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1)
 		status = guest_option(&o, option, argv);
 	if (status)
@@ -237,12 +243,14 @@ int command_hyperv(int argc, char **argv)
 		if (verbs[i].service && !is_service(argv[1]))
 			return usage_error("hyperv", "no service is named '%s'", argv[1]);
 		list = running_find(o.pid);
-		if (any_hyperv(list) || strcmp(argv[0], "status") == 0) {
+		n = count_hyperv(list);
+		if (n == 1 || verbs[i].run == do_status)
 			status = verbs[i].run(&o, list, argv + 1);
-		} else {
-			complain("hyperv: nothing runs with --hyperv");
-			status = 1;
-		}
+		else
+			status = guest_fail(&o, HV_ERROR_DEVICE_NOT_CONNECTED, JOB_NOT_AVAILABLE,
+					    n ? "several programs run with --hyperv: --pid says "
+						"which"
+					      : "nothing runs with --hyperv");
 		running_free(list);
 		return status;
 	}

@@ -176,7 +176,7 @@ static int parse_type(const char *text)
 	return -EINVAL;
 }
 
-static int parse(struct kvp *k, int argc, char **argv)
+static int parse(struct kvp *k, const char *how, int argc, char **argv)
 {
 	static const struct option options[] = {{"pool", required_argument, NULL, 'p'},
 						{"type", required_argument, NULL, 't'},
@@ -185,7 +185,8 @@ static int parse(struct kvp *k, int argc, char **argv)
 	int option, status = 0, type;
 
 	opterr = 0;
-	while (status == 0 && (option = getopt_long(argc, argv, ":hp:t:", options, NULL)) != -1) {
+	optind = 0;
+	while (status == 0 && (option = getopt_long(argc, argv, how, options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
 			k->pool = hyperv_pool_parse(optarg);
@@ -205,32 +206,48 @@ static int parse(struct kvp *k, int argc, char **argv)
 	return status;
 }
 
+/* argv[0] is the verb, and what follows has been parsed: its arguments are from `first` on. */
+static int run_verb(struct kvp *k, int argc, char **argv, int first)
+{
+	int status;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(verbs[i].name, argv[0]) != 0)
+			continue;
+		if (argc - first != verbs[i].n_arguments)
+			return usage_error("kvp", "%s takes %s", argv[0], verbs[i].arguments);
+		status = guest_open(&k->guest, "kvp", HYPERV_IC_KVP, &k->host);
+		if (status == 0) {
+			status = verbs[i].run(k, argv + first);
+			hyperv_host_close(&k->host);
+		}
+		return status;
+	}
+	return usage_error("kvp",
+			   "no such thing as '%s': get, set, add, edit, delete, clear, "
+			   "list, ip or raw?",
+			   argv[0]);
+}
+
 int command_kvp(int argc, char **argv)
 {
 	static struct kvp k = {
 		.guest = {.command = "kvp", .timeout = -1}, .pool = -1, .type = REG_SZ};
-	int status;
+	/* Options may come before the verb, and after it. */
+	int status = parse(&k, "+:hp:t:", argc, argv);
 
-	if (argc > 1 && strcmp(argv[1], "ip") == 0)
-		return guest_ip(&k.guest, argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "raw") == 0)
-		return guest_raw(&k.guest, "kvp", HYPERV_IC_KVP, argc - 1, argv + 1);
-	status = parse(&k, argc, argv);
 	if (status)
 		return status == GUEST_HELP ? 0 : status;
 	argc -= optind;
 	argv += optind;
-	for (size_t i = 0; argc > 0 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (strcmp(verbs[i].name, argv[0]) != 0)
-			continue;
-		if (argc - 1 != verbs[i].n_arguments)
-			return usage_error("kvp", "%s takes %s", argv[0], verbs[i].arguments);
-		status = guest_open(&k.guest, "kvp", HYPERV_IC_KVP, &k.host);
-		if (status == 0) {
-			status = verbs[i].run(&k, argv + 1);
-			hyperv_host_close(&k.host);
-		}
-		return status;
-	}
-	return usage_error("kvp", "get, set, add, edit, delete, clear, list, ip or raw?");
+	if (argc < 1)
+		return usage_error("kvp", "get, set, add, edit, delete, clear, list, ip or raw?");
+	if (strcmp(argv[0], "ip") == 0)
+		return guest_ip(&k.guest, argc, argv);
+	if (strcmp(argv[0], "raw") == 0)
+		return guest_raw(&k.guest, "kvp", HYPERV_IC_KVP, argc, argv);
+	status = parse(&k, ":hp:t:", argc, argv);
+	if (status)
+		return status == GUEST_HELP ? 0 : status;
+	return run_verb(&k, argc, argv, optind);
 }

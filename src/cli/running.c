@@ -42,16 +42,19 @@ static char *read_file(const char *directory, const char *name)
 	return text;
 }
 
-static int connect_to(const struct running *r, pid_t process)
+/* `flags` may have SOCK_NONBLOCK. */
+static int connect_to(const struct running *r, pid_t process, int flags)
 {
-	const struct timeval patience = {.tv_sec = PATIENCE_S};
+	const struct timeval patience = {.tv_sec = r->patience};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd;
 
 	if (snprintf(address.sun_path, sizeof(address.sun_path), "%s/" CONTROL_DIRECTORY "/%d",
-		     r->directory, (int)process) >= (int)sizeof(address.sun_path))
+		     r->directory, (int)process) >= (int)sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -62,22 +65,30 @@ static int connect_to(const struct running *r, pid_t process)
 	return -1;
 }
 
+/* One that is stopped may have as many callers waiting already as there can be. */
+static bool is_there(const struct running *r, pid_t process)
+{
+	int fd = connect_to(r, process, SOCK_NONBLOCK);
+	bool there = fd >= 0 || errno == EAGAIN;
+
+	if (fd >= 0)
+		close(fd);
+	return there;
+}
+
 static void find_processes(struct running *r)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
 	pid_t pid, *more;
 	DIR *dir;
-	int fd;
 
 	snprintf(path, sizeof(path), "%.*s/" CONTROL_DIRECTORY, PATH_MAX - 16, r->directory);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
 		pid = running_parse_pid(entry->d_name);
-		fd = pid ? connect_to(r, pid) : -1;
-		if (fd < 0)
+		if (!pid || !is_there(r, pid))
 			continue; /* it has ended */
-		close(fd);
 		more = reallocarray(r->processes, r->n_processes + 1, sizeof(*more));
 		if (!more)
 			break;
@@ -122,6 +133,7 @@ static void add(const char *directory, void *arg)
 		free(text);
 		return;
 	}
+	r->patience = PATIENCE_S;
 	r->pid = (pid_t)strtol(text, &end, 10);
 	r->command = strdup(*end ? end + 1 : "");
 	free(text);
@@ -166,7 +178,7 @@ void running_free(struct running *list)
 int running_ask(const struct running *r, pid_t process, const char *command, char **ret_reply)
 {
 	char *reply = calloc(1, CONTROL_REPLY_MAX + 1);
-	int fd = reply ? connect_to(r, process) : -1;
+	int fd = reply ? connect_to(r, process, 0) : -1;
 	size_t length = 0;
 	ssize_t n = -1;
 
@@ -197,7 +209,7 @@ int running_ask(const struct running *r, pid_t process, const char *command, cha
 int running_connect(const struct running *r, pid_t process, const char *command, char **ret_reason)
 {
 	char line[256] = "";
-	int fd = connect_to(r, process);
+	int fd = connect_to(r, process, 0);
 	size_t length = 0;
 
 	/* Byte by byte, since what comes after the line is not ours to read. */

@@ -17,6 +17,7 @@ struct running {
 	char *config;     /* the text of its configuration */
 	pid_t *processes; /* those that take commands */
 	size_t n_processes;
+	int patience; /* seconds, for each step of a command; 60, may be changed */
 };
 
 /* All of them, or with a `pid` those that it belongs to, to be freed with running_free(). */

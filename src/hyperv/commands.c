@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "core/hostfd.h"
 #include "hyperv/hyperv.h"
 
 static struct hyperv_service *find(const char *name)
@@ -42,17 +43,21 @@ static void keep_channel(char *arguments, int fd)
 	hyperv_connect(find(arguments), fd);
 }
 
-static void remove_device(char *arguments, struct control_reply *reply)
+static void check_service(char *arguments, struct control_reply *reply)
+{
+	if (!find(arguments))
+		control_fail(reply, "no service is named '%.64s'", arguments);
+}
+
+/* After the answer: the process may end when its device has gone. */
+static void remove_device(char *arguments, int fd)
 {
 	struct hyperv_service *s = find(arguments);
 
-	if (!s) {
-		control_fail(reply, "no service is named '%.64s'", arguments);
-		return;
-	}
 	pthread_mutex_lock(&s->lock);
 	hyperv_remove(s);
 	pthread_mutex_unlock(&s->lock);
+	hostfd_close(fd);
 }
 
 static void for_all(void (*change)(struct hyperv_service *s))
@@ -98,7 +103,7 @@ static void status(char *arguments, struct control_reply *reply)
 
 const struct control_command hyperv_commands[] = {
 	{"hyperv-channel", open_channel, keep_channel},
-	{"hyperv-remove", remove_device, NULL},
+	{"hyperv-remove", check_service, remove_device},
 	{"hyperv-suspend", suspend, NULL},
 	{"hyperv-resume", resume, NULL},
 	{"hyperv-status", status, NULL},
