@@ -111,7 +111,7 @@ static void fuzz_kvp(struct input *in)
 		/* Not for ever more of them. */
 		if (n < 64)
 			continue;
-		strcpy((char *)m.body.kvp_delete.key, (char *)m.body.kvp_enum_data.data.key);
+		memmove(m.body.kvp_delete.key, m.body.kvp_enum_data.data.key, 512);
 		m.body.kvp_delete.key_size = 512;
 		m.kvp_hdr.operation = KVP_OP_DELETE;
 		m.kvp_hdr.pool = 0;
