@@ -164,57 +164,65 @@ static bool has_room(int fd, uint64_t size)
 	       size == 0;
 }
 
-static int begin(struct fcopy *f, const struct hv_start_fcopy *m, bool wide)
+/* The path as the host has it, and the directory that f->name is in. */
+static int take_names(struct fcopy *f, const struct hv_start_fcopy *m, bool wide,
+		      char path[FCOPY_NAME_MAX], char directory[2 * FCOPY_NAME_MAX])
 {
-	char path[FCOPY_NAME_MAX], whole[2 * FCOPY_NAME_MAX];
 	const uint8_t *bytes = (const uint8_t *)m;
-	bool confined = strcmp(f->root, "/") != 0;
-	struct stat old;
-	int ret;
+	int ret = take_name(f->name, bytes + offsetof(struct hv_start_fcopy, file_name), wide);
 
-	ret = open_root(f);
-	if (ret < 0) {
-		log_line(LOG_ERR, "fcopy: %s: %s", f->root, strerror(-ret));
-		return ret == -EINVAL ? -EIO : ret;
-	}
-	ret = take_name(f->name, bytes + offsetof(struct hv_start_fcopy, file_name), wide);
 	if (ret == 0)
 		ret = take_name(path, bytes + offsetof(struct hv_start_fcopy, path_name), wide);
-	if (ret == 0)
-		ret = join(path, f->name, whole);
-	if (ret < 0)
+	return ret < 0 ? ret : join(path, f->name, directory);
+}
+
+static int begin(struct fcopy *f, const struct hv_start_fcopy *m, const char *directory)
+{
+	bool confined = strcmp(f->root, "/") != 0;
+	struct stat old;
+	int ret = open_root(f);
+
+	if (ret < 0) {
+		log_line(LOG_ERR, "fcopy: %s: %s", f->root, strerror(-ret));
 		return ret;
+	}
 	f->overwrite = m->copy_flags & OVER_WRITE;
 	f->size = m->file_size;
 	f->end = 0;
-	f->directory = beneath_open(f->root_fd, whole, confined, m->copy_flags & CREATE_PATH);
+	f->directory = beneath_open(f->root_fd, directory, confined, m->copy_flags & CREATE_PATH);
 	ret = f->directory < 0 ? f->directory : look_at_target(f, &old);
 	if (ret == 0)
 		ret = f->size > INT64_MAX ? -EFBIG : make_temporary(f, &old);
 	if (ret == 0 && !has_room(f->fd, f->size))
 		ret = -ENOSPC;
+	if (ret < 0 && f->fd >= 0)
+		unlinkat(f->directory, f->temporary, 0);
 	if (ret < 0)
-		log_line(LOG_WARNING, "fcopy: '%s' in '%s': %s", f->name, whole, strerror(-ret));
-	else
-		log_line(LOG_INFO, "fcopy: '%s' in '%s', %llu bytes", f->name, whole,
-			 (unsigned long long)f->size);
-	/* A path that was refused is not an argument that is wrong in itself. */
-	return ret == -EINVAL ? -EIO : ret;
+		close_copy(f);
+	return ret;
 }
 
 static uint32_t start(struct fcopy *f, const struct hv_start_fcopy *m, bool wide)
 {
+	char path[FCOPY_NAME_MAX] = "", directory[2 * FCOPY_NAME_MAX];
 	int ret;
 
 	fcopy_cancel(f);
 	if (!f->buffer)
 		f->buffer = malloc(BUFFER_SIZE);
-	ret = f->buffer ? begin(f, m, wide) : -ENOMEM;
-	if (ret < 0 && f->fd >= 0)
-		unlinkat(f->directory, f->temporary, 0);
+	if (!f->buffer)
+		return HV_E_FAIL;
+	ret = take_names(f, m, wide, path, directory);
 	if (ret < 0)
-		close_copy(f);
-	return status_of(ret);
+		return status_of(ret);
+	ret = begin(f, m, directory);
+	if (ret < 0)
+		log_line(LOG_WARNING, "fcopy: '%s' in '%s': %s", f->name, path, strerror(-ret));
+	else
+		log_line(LOG_INFO, "fcopy: '%s' in '%s', %llu bytes", f->name, path,
+			 (unsigned long long)f->size);
+	/* A path that is refused is no argument that is wrong in itself. */
+	return status_of(ret == -EINVAL ? -EIO : ret);
 }
 
 /* ---- WRITE ---- */
