@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/agent.h"
 #include "cli/cli.h"
 
 static const char general[] =
@@ -16,6 +17,7 @@ static const char general[] =
 	"  standin list [--devices] [--ioctls] [--faults]  what can be stood in for\n"
 	"  standin ps                                      what is running\n"
 	"  standin scsi list|add|remove ...                units of a running /dev/vhost-scsi\n"
+	"  standin agent [OPTION]...                       a guest agent for Hyper-V\n"
 	"  standin doctor [PROGRAM]                        what works on this machine, and why "
 	"not\n"
 	"  standin help [COMMAND]\n"
@@ -88,6 +90,7 @@ static const struct text {
 	{"list", list},
 	{"ps", ps},
 	{"scsi", scsi},
+	{"agent", agent_help},
 	{"doctor", doctor},
 	{"help", general},
 };

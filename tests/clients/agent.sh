@@ -1,0 +1,354 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# `standin agent` as a guest under standin, with `standin kvp`, `vss`, `copy` and `hyperv` as
+# its host: the cases of LISAv2 and lisa for the kernel's daemons, which hyperv.sh has for those,
+# and what the agent does better.  Nothing of the machine is frozen but a file system of the
+# test's.
+. "$(dirname "$0")/lib.sh"
+. "$tests/hyperv_guest.sh"
+
+# start_agent OPTION...: in the guest, pid in $pid; what it says in agent.log.
+start_agent() {
+    inside "\"$standin\" agent $* 9>&- 2>> '$work/agent.log' & echo \$!" > pid
+    pid=$(cat pid)
+}
+# end_agent [SIGNAL]: and waits for that; its status.
+end_agent() { inside "kill -${1:-TERM} $pid; wait $pid 2> /dev/null; echo status \$?"; }
+# raw_kvp BYTES: a request in hexadecimal.
+raw_kvp() { as_user "$standin" kvp raw --pid "$guest" --size 7432 "$1"; }
+# utf16 TEXT: in hexadecimal, of ASCII.
+utf16() { printf %s "$1" | sed 's/./&\x00/g' | od -An -tx1 -v | tr -d ' \n'; }
+
+# ---- key-value pairs ----
+
+guest_start --hyperv
+start_agent --fcopy-root "$work/to"
+check "all three services register" within_time eval \
+    '[ "$(host hyperv status | grep -c " ready ")" = 3 ]'
+
+host_info() {
+    for key in HostName HostingSystemEditionId HostingSystemNestedLevel HostingSystemOsMajor \
+        HostingSystemOsMinor HostingSystemProcessorArchitecture PhysicalHostName \
+        PhysicalHostNameFullyQualified VirtualMachineId VirtualMachineName \
+        VirtualMachineDynamicMemoryBalancingEnabled; do
+        kvp set --pool auto-external $key "of-$key" || return 1
+    done
+}
+verify_kvp() {
+    host_info || return 1
+    [ "$(inside 'ls -A /var/lib/hyperv | grep -c "^\.kvp_pool_[0-4]$"')" = 5 ] &&
+        [ "$(inside 'stat -c %a /var/lib/hyperv/.kvp_pool_* | sort -u')" = 644 ] &&
+        inside "ls -l /proc/$pid/fd" | grep -q -- '-> /dev/vmbus/hv_kvp$' &&
+        within_time inside 'test $(stat -c %s /var/lib/hyperv/.kvp_pool_3) = 28160'
+}
+check "what lisa's verify_kvp looks at" verify_kvp
+
+intrinsic() {
+    kvp list --pool auto > list || return 1
+    for key in FullyQualifiedDomainName IntegrationServicesVersion NetworkAddressIPv4 \
+        NetworkAddressIPv6 OSBuildNumber OSName OSMajorVersion OSMinorVersion OSVersion \
+        ProcessorArchitecture; do
+        grep -q "^$key	" list || { cat list; return 1; }
+    done
+    [ "$(wc -l < list)" = 10 ] && [ "$(kvp get ProcessorArchitecture)" = "$(uname -m)" ] &&
+        [ "$(kvp get IntegrationServicesVersion)" = 3.1 ]
+}
+check "KVP-INTRINSIC: what the guest says of itself" intrinsic
+
+key_values() {
+    kvp add EXAMPLE first && [ "$(kvp get EXAMPLE)" = first ] &&
+        kvp edit EXAMPLE second && [ "$(kvp get EXAMPLE)" = second ] &&
+        kvp set EXAMPLE third && [ "$(kvp list --pool external)" = "EXAMPLE	third" ] &&
+        kvp delete EXAMPLE && [ -z "$(kvp list --pool external)" ] &&
+        fails 'HV_S_CONT' kvp delete EXAMPLE && fails 'does not exist' kvp edit EXAMPLE value
+}
+check "KVP-KEY-VALUES-OPERATIONS, and what does not exist" key_values
+
+pools() {
+    for pool in external guest auto auto-external auto-internal; do
+        kvp set --pool $pool "KEY-$pool" "of $pool" || return 1
+        [ $pool = auto ] || [ "$(kvp get --pool $pool "KEY-$pool")" = "of $pool" ] || return 1
+        kvp delete --pool $pool "KEY-$pool" || return 1
+    done
+}
+check "all pools" pools
+
+texts() {
+    kvp set 'schlüssel-日本-😀' 'wert-é😀' && [ "$(kvp get 'schlüssel-日本-😀')" = 'wert-é😀' ] &&
+        kvp set EMPTY '' && [ "$(kvp get EMPTY)" = '' ] &&
+        kvp set -t dword D 4294967295 && [ "$(kvp get D)" = 4294967295 ] &&
+        kvp set -t u64 Q 18446744073709551615 && [ "$(kvp get Q)" = 18446744073709551615 ] &&
+        # The kernel passes a Windows QWORD on without its value; the host gets to know.
+        fails HV_ERROR_NOT_SUPPORTED kvp set -t qword Q 7 &&
+        [ "$(kvp get Q)" = 18446744073709551615 ]
+}
+check "texts beyond ASCII, numbers, and a type that the kernel does not know" texts
+
+# KVP_OP_GET, which hosts do without since the kernel's daemon answers it with nothing.
+get() {
+    kvp set WHOLE 'all of it' &&
+        raw_kvp "00 00 0000 00000000 0c000000 00000000 $(utf16 WHOLE)" > answer &&
+        grep -q "^status 0x00000000 .*$(utf16 'all of it')" answer &&
+        raw_kvp "00 00 0000 00000000 0c000000 00000000 $(utf16 WHERE)" | grep -q HV_S_CONT
+}
+check "KVP_OP_GET" get
+
+# As cloud-init does it, while the host changes the same pool.
+cat > append.py << 'PYTHON'
+import fcntl, sys
+for i in range(int(sys.argv[2])):
+    with open(sys.argv[1], 'ab') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        f.write(b'theirs-%d'.ljust(512, b'\0').replace(b'%d', b'%03d' % i)[:512])
+        f.write((b'value-%03d' % i).ljust(2048, b'\0'))
+        f.flush()
+        fcntl.flock(f, fcntl.LOCK_UN)
+PYTHON
+meanwhile() {
+    inside "python3 append.py /var/lib/hyperv/.kvp_pool_1 250 > append.log 2>&1 & echo" || return 1
+    for i in $(seq 20); do kvp set --pool guest OURS "$i" || return 1; done
+    within_time eval '[ "$(kvp list --pool guest | grep -c "^theirs-")" = 250 ]' &&
+        [ "$(kvp get --pool guest OURS)" = 20 ]
+}
+if have python3; then
+    check "KVP-PUSH-KEY-VALUES, -MAX-READ: 250 records from the guest, while the host writes, too" meanwhile
+else
+    skip "KVP-PUSH-KEY-VALUES, -MAX-READ" "there is no python3"
+fi
+
+# ---- what crashes the kernel's daemons ----
+
+number() { printf '%02x%02x%02x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255)); }
+enumerate() { raw_kvp "03 $1 0000 $(number $2)"; }
+hostile_kvp() {
+    for pool in 05 09 28 ff; do
+        enumerate $pool 0 | grep -q HV_INVALIDARG || return 1
+    done
+    for index in 0x7fffffff 0x80000000 0xffffffff; do
+        enumerate 00 $index | grep -q HV_S_CONT || return 1
+    done
+    for operation in 06 64 ff; do
+        raw_kvp "$operation 00 0000" | grep -q 'status 0x80' || return 1
+    done
+    kvp get ProcessorArchitecture && inside "kill -0 $pid"
+}
+check "pools and indices that crash the kernel's daemon" hostile_kvp
+hostile_vss() {
+    for operation in 02 05 05 06 06 06 07 08 81 ff; do
+        as_user "$standin" hyperv raw vss --pid "$guest" --size 12 "$operation" | grep -q status ||
+            return 1
+    done
+    inside "kill -0 $pid" && host vss thaw
+}
+check "VSS operations in any order" hostile_vss
+
+# ---- file copies ----
+
+mkdir to && chmod 777 to
+copy() { host copy -q "$@"; }
+partial() { find to -name '.standin-*' | grep -q .; }
+
+sizes() {
+    for size in 0 1 6143 6144 6145 12288 1000000; do
+        head -c $size /dev/urandom > "file$size" && chmod 644 "file$size"
+        copy "file$size" / && cmp "file$size" "to/file$size" || return 1
+    done
+    [ "$(stat -c %a to/file1)" = 744 ]
+}
+check "FCOPY-BASIC, -NON-ASCII: of any size and content" sizes
+check "FCOPY-FILE-EXISTS" fails 'HV_ERROR_ALREADY_EXISTS (0x80070050)' copy file1 /
+overwrite() {
+    chmod 600 to/file1 && copy --force file6145 /file1 && cmp file6145 to/file1 &&
+        [ "$(stat -c %a to/file1)" = 600 ]
+}
+check "FCOPY-OVERWRITE" overwrite
+repeated() {
+    for _ in 1 2 3 4 5; do
+        copy file1 /again && cmp file1 to/again && rm -f to/again || return 1
+    done
+}
+check "FCOPY-REPEATED-DELETE" repeated
+path_rules() {
+    fails HV_E_FAIL copy file1 /no/such/ &&
+        copy --create-path file1 /a/b/c/ && cmp file1 to/a/b/c/file1 &&
+        copy --create-path file1 /a/d/named && cmp file1 to/a/d/named &&
+        copy file1 "/übergröße-日本-😀" && cmp file1 "to/übergröße-日本-😀" &&
+        fails HV_E_FAIL copy --force file1 /a/b
+}
+check "paths: missing, to be made, beyond ASCII, a directory" path_rules
+confined() {
+    ln -s .. to/up && ln -s /etc to/etc && ln -s "$work/file1" to/link && ln -s a to/within
+    for path in /../out /a/../../out /up/out /etc/out; do
+        fails HV_E_FAIL copy --create-path --force file1 "$path" || return 1
+    done
+    fails HV_E_FAIL copy --force file6144 /link && [ "$(stat -c %s file1)" = 1 ] &&
+        [ ! -e out ] && copy file1 /within/inner && cmp file1 to/a/inner
+}
+check "neither .. nor a link leads out" confined
+
+# A host that stops in the middle, and an agent that does.
+begin_copy() {
+    rm -f half && mkfifo half
+    (head -c 20000 /dev/zero; exec sleep 20) > half &
+    feeder=$!
+    "${user[@]}" "$standin" copy -q --pid "$guest" half "$1" > copy.out 2>&1 &
+    copier=$!
+    within_time partial
+}
+cancelled() {
+    begin_copy /cancelled || return 1
+    kill -INT $copier
+    kill $feeder
+    wait $copier
+    [ $? = 130 ] && [ ! -e to/cancelled ] && within_time eval '! partial'
+}
+check "a copy that is cancelled leaves nothing" cancelled
+ended() {
+    begin_copy /ended || return 1
+    end_agent TERM | grep -q 'status 0' || return 1
+    kill $feeder
+    wait $copier
+    [ $? != 0 ] && ! partial && [ ! -e to/ended ]
+}
+check "nor does one whose agent is ended" ended
+start_agent --fcopy-root "$work/to"
+check "a new agent is found" copy file1 /anew
+
+full() {
+    mkdir small && mount -t tmpfs -o size=256k none small || return 77
+    chmod 777 small
+    end_agent > /dev/null
+    start_agent --fcopy-root "$work/small"
+    fails 'HV_ERROR_DISK_FULL (0x80070070)' copy file1000000 / && [ -z "$(ls -A small)" ] &&
+        copy file6144 / && cmp file6144 small/file6144
+    local status=$?
+    end_agent > /dev/null
+    umount small
+    return $status
+}
+if [ ${#user[@]} = 0 ] && mkdir -p probe && mount -t tmpfs none probe 2> /dev/null; then
+    umount probe
+    check "a disk that is full" full
+else
+    skip "a disk that is full" "nothing can be mounted here"
+    end_agent > /dev/null
+fi
+
+anywhere() {
+    start_agent --fcopy-root / --no-kvp --no-vss
+    copy file1 "$work/to/any" && cmp file1 to/any && copy file1 "$work/to/a/../up2" &&
+        cmp file1 to/up2 && fails HV_E_FAIL copy file1 /proc/ && end_agent > /dev/null
+}
+check "with the root /, wherever the host says" anywhere
+
+# ---- the device comes and goes ----
+
+start_agent --fcopy-root "$work/to"
+rescind() {
+    for _ in $(seq 5); do
+        host hyperv disable kvp && host hyperv enable kvp &&
+            within_time kvp get --timeout 5 ProcessorArchitecture || return 1
+    done
+    host hyperv disable fcopy && fails 'no program' copy --timeout 0.1 file1 /off &&
+        host hyperv enable fcopy && within_time copy --force file1 /on && inside "kill -0 $pid"
+}
+check "KVP-TEST-RESCIND, FCOPY-DISABLE-ENABLE: the same agent goes on" rescind
+suspend() {
+    host hyperv suspend && host hyperv resume && within_time kvp get ProcessorArchitecture &&
+        within_time host vss backup -- true && copy --force file1 /on && inside "kill -0 $pid"
+}
+check "suspend and resume: it registers again" suspend
+second() { inside "timeout 1 \"$standin\" agent --once; echo status \$?" | grep -q 'status 1'; }
+check "a second agent that does not wait" second
+
+# ---- backups ----
+
+frozen() { host hyperv status | grep -q ' frozen '; }
+backup() {
+    host vss freeze && host vss freeze && kvp set WHILE frozen && [ "$(kvp get WHILE)" = frozen ] &&
+        host vss thaw && host vss thaw && ! frozen &&
+        host vss backup -- sh -c 'echo the backup' | grep -q 'the backup' && ! frozen
+}
+check "VSS: freeze, key-value pairs meanwhile, thaw; backup" backup
+killed() {
+    host vss freeze || return 1
+    end_agent KILL > /dev/null
+    within_time eval '! frozen' && start_agent --freeze-timeout 1 && host vss freeze &&
+        within_time eval '! frozen' && fails HV_E_FAIL host vss thaw && host vss backup -- true
+}
+check "thawed when the agent is killed, and when the time is up" killed
+end_agent > /dev/null
+guest_stop
+
+real_mount() {
+    truncate -s 16M disk.img && mke2fs -q -t ext4 disk.img && mkdir mnt &&
+        mount -o loop disk.img mnt && chmod 777 mnt
+}
+if [ ${#user[@]} = 0 ] && have mke2fs && real_mount > /dev/null 2>&1; then
+    echo "/dev/test $work/mnt ext4 rw 0 0" > mounts
+    guest_start "--hyperv=freeze=$work/mnt"
+    start_agent --mounts "$work/mounts" --directory "$work/mnt/pools" --fcopy-root "$work/mnt"
+    blocked() { [ "$(awk '{print $3}' "/proc/$1/stat" 2> /dev/null)" = D ]; }
+    # The agent's own files are on it, too.
+    really() {
+        kvp set BEFORE 1 && host vss freeze && kvp set DURING 2 && [ "$(kvp get DURING)" = 2 ] ||
+            return 1
+        (echo during > mnt/file) &
+        local writer=$!
+        within_time blocked $writer
+        local status=$?
+        host vss thaw && wait $writer && [ $status = 0 ] && [ "$(cat mnt/file)" = during ] &&
+            within_time eval '[ "$(stat -c %s mnt/pools/.kvp_pool_0)" = 5120 ]'
+    }
+    check "VSS: a real ext4 is frozen and thawed, with the agent's files on it" really
+    really_killed() {
+        host vss freeze || return 1
+        end_agent KILL > /dev/null
+        timeout 10 touch mnt/thawed
+    }
+    check "and thawed when the agent is killed" really_killed
+    fsfreeze -u mnt 2> /dev/null
+    guest_stop
+    umount mnt
+else
+    skip "VSS: a real ext4 is frozen and thawed" "no file system can be mounted here"
+fi
+
+# ---- the command ----
+
+refused() {
+    local status
+    as_user "$standin" agent "$@" > refused.out 2>&1
+    status=$?
+    [ $status = 2 ] && [ "$(wc -l < refused.out)" = 1 ]
+}
+options() {
+    refused --none && refused --freeze-timeout 0 && refused --directory && refused word &&
+        refused --fcopy-root relative && refused --no-kvp --no-vss --no-fcopy &&
+        as_user "$standin" agent --help | grep -q -- --fcopy-root
+}
+check "options" options
+once() {
+    as_user "$standin" agent --once --directory "$work/none" --mounts /dev/null --no-fcopy > once.out 2>&1
+    [ $? = 1 ] && grep -q 'kvp: there is no such device' once.out
+}
+if [ -e /dev/vmbus/hv_kvp ]; then
+    skip "a machine without the devices" "this one has them"
+else
+    mkdir none && chmod 777 none
+    check "a machine without the devices" once
+fi
+static=$BUILD/src/agent/standin-agent-static
+static_one() {
+    cp "$static" agent-static && chmod 755 agent-static &&
+        fails 'not a dynamic executable' env LC_ALL=C ldd agent-static &&
+        as_user ./agent-static --help | grep -q -- --fcopy-root
+}
+if [ -x "$static" ]; then
+    check "the static one" static_one
+else
+    skip "the static one" "it can't be built here"
+fi
+
+finish

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# A guest of Hyper-V and its host, for the tests of daemons and of the agent; after lib.sh.
+# The guest is a shell under standin that does what it is told through a pipe.
+
+cat > guest.sh << 'GUEST'
+while read -r line; do
+    eval "$line" > "$1/said.new" 2>&1 < /dev/null
+    echo $? > "$1/status.new"
+    mv "$1/said.new" "$1/said"
+    mv "$1/status.new" "$1/status"
+done
+kill -KILL $(jobs -p) 2> /dev/null
+GUEST
+
+guest=
+# guest_start OPTION...: of `standin run`.
+guest_start() {
+    rm -f tell && mkfifo tell && chmod 666 tell
+    "${user[@]}" "$standin" run "$@" -- bash guest.sh "$work" < tell > guest.log 2>&1 &
+    guest=$!
+    exec 9> tell
+}
+guest_stop() {
+    exec 9>&-
+    wait "$guest"
+    guest=
+}
+# inside COMMAND: in the guest; its output and its status.
+inside() {
+    rm -f status
+    echo "$*" >&9
+    for _ in $(seq 1000); do
+        [ -e status ] && break
+        sleep 0.02
+    done
+    cat said
+    return "$(cat status)"
+}
+# host COMMAND WORDS...: what a host does with this guest.
+host() {
+    local command=$1
+    shift
+    as_user "$standin" "$command" --pid "$guest" "$@"
+}
+kvp() { host kvp "$@"; }
+# fails TEXT COMMAND...: the command fails and says so.
+fails() {
+    local text=$1
+    shift
+    "$@" > fails.out 2>&1 && { cat fails.out; return 1; }
+    cat fails.out
+    grep -q -- "$text" fails.out
+}
+# within_time COMMAND...: succeeds before long.
+within_time() {
+    for _ in $(seq 250); do
+        "$@" > /dev/null 2>&1 && return 0
+        sleep 0.02
+    done
+    return 1
+}
