@@ -5,6 +5,7 @@
 # `copy` and `hyperv` as their host.  The cases are those of LISAv2 for KVP, FCOPY and VSS that
 # need no Windows, the checks of lisa's verify_kvp, and what is known of limits and failures.
 . "$(dirname "$0")/lib.sh"
+. "$tests/hyperv_guest.sh"
 
 for daemon in kvp vss fcopy; do
     if [ ! -x /usr/sbin/hv_${daemon}_daemon ]; then
@@ -13,41 +14,7 @@ for daemon in kvp vss fcopy; do
     fi
 done
 
-# ---- a guest: a shell under standin that does what it is told through a pipe ----
-
-cat > guest.sh << 'GUEST'
-while read -r line; do
-    eval "$line" > "$1/said.new" 2>&1 < /dev/null
-    echo $? > "$1/status.new"
-    mv "$1/said.new" "$1/said"
-    mv "$1/status.new" "$1/status"
-done
-kill -KILL $(jobs -p) 2> /dev/null
-GUEST
-
-guest= mac=
-guest_start() {
-    rm -f tell && mkfifo tell && chmod 666 tell
-    "${user[@]}" "$standin" run "$@" -- bash guest.sh "$work" < tell > guest.log 2>&1 &
-    guest=$!
-    exec 9> tell
-}
-guest_stop() {
-    exec 9>&-
-    wait "$guest"
-    guest=
-}
-# inside COMMAND: in the guest; its output and its status.
-inside() {
-    rm -f status
-    echo "$*" >&9
-    for _ in $(seq 1000); do
-        [ -e status ] && break
-        sleep 0.02
-    done
-    cat said
-    return "$(cat status)"
-}
+mac=
 # start_daemon NAME [PATH]: in the guest, and its pid in $pid.
 start_daemon() {
     inside "${2:-/usr/sbin/hv_${1}_daemon} -n 9>&- & echo \$!" > pid
@@ -56,21 +23,6 @@ start_daemon() {
 # kill_daemon [SIGNAL]: and waits for its end.
 kill_daemon() { inside "kill -${1:-KILL} $pid; wait $pid 2> /dev/null; true"; }
 
-host() { # host COMMAND WORDS...: what a host does with this guest
-    local command=$1
-    shift
-    as_user "$standin" "$command" --pid "$guest" "$@"
-}
-kvp() { host kvp "$@"; }
-# fails STATUS COMMAND...: the command fails and says so.
-fails() {
-    local name=$1
-    shift
-    "$@" > fails.out 2>&1 && { cat fails.out; return 1; }
-    cat fails.out
-    grep -q -- "$name" fails.out
-}
-
 # ---- KVP ----
 
 guest_start --hyperv
@@ -78,14 +30,6 @@ start_daemon kvp
 check "KVP: the daemon registers, and is found" kvp list --pool auto
 
 # What lisa's verify_kvp looks at.
-host_info() {
-    for key in HostName HostingSystemEditionId HostingSystemNestedLevel HostingSystemOsMajor \
-        HostingSystemOsMinor HostingSystemProcessorArchitecture PhysicalHostName \
-        PhysicalHostNameFullyQualified VirtualMachineId VirtualMachineName \
-        VirtualMachineDynamicMemoryBalancingEnabled; do
-        kvp set --pool auto-external $key "of-$key" || return 1
-    done
-}
 verify_kvp() {
     host_info || return 1
     [ "$(inside 'ls -A /var/lib/hyperv | grep -c "^\.kvp_pool_[0-4]$"')" = 5 ] || return 1
@@ -102,16 +46,6 @@ links() {
 }
 check "the device is a character device, its link has its name, and pools are the run's own" links
 
-intrinsic() {
-    kvp list --pool auto > list || return 1
-    for key in FullyQualifiedDomainName IntegrationServicesVersion NetworkAddressIPv4 \
-        NetworkAddressIPv6 OSBuildNumber OSName OSMajorVersion OSMinorVersion OSVersion \
-        ProcessorArchitecture; do
-        grep -q "^$key	" list || { cat list; return 1; }
-    done
-    [ "$(kvp get ProcessorArchitecture)" = "$(uname -m)" ] &&
-        [ "$(kvp get IntegrationServicesVersion)" = 3.1 ]
-}
 check "KVP-INTRINSIC, SQM-BASIC: what the guest says of itself" intrinsic
 
 key_values() {

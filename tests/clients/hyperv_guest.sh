@@ -61,3 +61,23 @@ within_time() {
     done
     return 1
 }
+# What a host tells every guest of itself.
+host_info() {
+    for key in HostName HostingSystemEditionId HostingSystemNestedLevel HostingSystemOsMajor \
+        HostingSystemOsMinor HostingSystemProcessorArchitecture PhysicalHostName \
+        PhysicalHostNameFullyQualified VirtualMachineId VirtualMachineName \
+        VirtualMachineDynamicMemoryBalancingEnabled; do
+        kvp set --pool auto-external $key "of-$key" || return 1
+    done
+}
+# What a guest says of itself.
+intrinsic() {
+    kvp list --pool auto > list || return 1
+    for key in FullyQualifiedDomainName IntegrationServicesVersion NetworkAddressIPv4 \
+        NetworkAddressIPv6 OSBuildNumber OSName OSMajorVersion OSMinorVersion OSVersion \
+        ProcessorArchitecture; do
+        grep -q "^$key	" list || { cat list; return 1; }
+    done
+    [ "$(wc -l < list)" = 10 ] && [ "$(kvp get ProcessorArchitecture)" = "$(uname -m)" ] &&
+        [ "$(kvp get IntegrationServicesVersion)" = 3.1 ]
+}
