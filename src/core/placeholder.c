@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
@@ -136,9 +138,13 @@ int placeholder_pipe(int flags, int *ret_peer)
 /* A pipe that is full is readable, too. */
 void placeholder_pipe_fill(int peer)
 {
+	static const struct timespec now = {0};
+	const uint64_t pipe_signal = (uint64_t)1 << (SIGPIPE - 1);
 	char byte = 0;
 
-	host_write(peer, &byte, 1);
+	/* Where nobody can read any more, the signal that says so is none of the client's. */
+	if (host_write(peer, &byte, 1) == -EPIPE)
+		host_syscall(SYS_rt_sigtimedwait, &pipe_signal, NULL, &now, sizeof(pipe_signal));
 }
 
 /* Somebody may have taken bytes by a system call of his own, so one looks before. */

@@ -44,7 +44,7 @@ int placeholder_pipe(int flags, int *ret_peer);
 /*
  * One more byte is in the pipe, which readers who wait for an edge see each time; and none is:
  * how many there were.  `self` -1: the read end is only in other processes.  Safe in a signal
- * handler.
+ * handler.  placeholder_pipe_fill() is called with SIGPIPE blocked.
  */
 void placeholder_pipe_fill(int peer);
 unsigned placeholder_pipe_empty(int self, int peer);
