@@ -123,7 +123,7 @@ static ssize_t transfer(const char *name, int fd, struct file *f, void *buffer, 
 	n = store ? do_write(f, buffer, size, offset) : do_read(f, buffer, size, offset);
 	trace_print(&t, "%s(%d<%s>, ", name, fd, f->ops->kind);
 	if (f->ops->trace_message) {
-		f->ops->trace_message(&t, buffer, store ? size : n > 0 ? (size_t)n : 0);
+		f->ops->trace_message(&t, buffer, store ? size : n > 0 ? (size_t)n : 0, store);
 		trace_print(&t, ", %zu)", size);
 		trace_end(&t, n);
 		return n;

@@ -85,9 +85,9 @@ struct file_ops {
 	void (*trace_offset)(const struct file *f, struct trace_line *t, off_t offset);
 	/*
 	 * Appends what a message says to a trace line: `size` bytes at `data`, the client's, that
-	 * were read, or were to be written.  NULL: the number, and where.
+	 * were read, or `written` or were to be.  NULL: the number, and where.
 	 */
-	void (*trace_message)(struct trace_line *t, const void *data, size_t size);
+	void (*trace_message)(struct trace_line *t, const void *data, size_t size, bool written);
 };
 
 struct file {

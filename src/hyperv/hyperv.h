@@ -185,6 +185,12 @@ void hyperv_arm(struct hyperv_service *s, unsigned seconds);
 /* Whether it was armed, and not over yet: cancel_delayed_work_sync(). */
 bool hyperv_disarm(struct hyperv_service *s);
 
+/* ---- decode.c: struct file_ops.trace_message; no lock ---- */
+
+void hyperv_trace_kvp(struct trace_line *t, const void *data, size_t size, bool written);
+void hyperv_trace_vss(struct trace_line *t, const void *data, size_t size, bool written);
+void hyperv_trace_fcopy(struct trace_line *t, const void *data, size_t size, bool written);
+
 /* ---- commands.c ---- */
 
 extern const struct control_command hyperv_commands[];

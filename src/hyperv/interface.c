@@ -21,13 +21,14 @@ struct hyperv_service *const hyperv_services[HYPERV_SERVICES] = {
 
 static const struct ioctl_table no_ioctls = {.kind = "hyperv", .unknown = -ENOTTY};
 
-#define OPS(name)                                                                          \
-	{                                                                                  \
-		.kind = name, .ioctls = &no_ioctls, .messages = true, .open = hyperv_open, \
-		.release = hyperv_release, .read = hyperv_read, .write = hyperv_write,     \
+#define OPS(service)                                                                 \
+	{                                                                            \
+		.kind = "hv_" #service, .ioctls = &no_ioctls, .messages = true,      \
+		.open = hyperv_open, .release = hyperv_release, .read = hyperv_read, \
+		.write = hyperv_write, .trace_message = hyperv_trace_##service,      \
 	}
 
-static const struct file_ops ops[HYPERV_SERVICES] = {OPS("hv_kvp"), OPS("hv_vss"), OPS("hv_fcopy")};
+static const struct file_ops ops[HYPERV_SERVICES] = {OPS(kvp), OPS(vss), OPS(fcopy)};
 
 static int hyperv_start(struct instance *i)
 {

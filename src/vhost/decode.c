@@ -176,7 +176,7 @@ static void decode_iotlb(struct trace_line *t, const struct vhost_iotlb_msg *m)
 		trace_print(t, ", perm=%#x", m->perm);
 }
 
-void vhost_trace_message(struct trace_line *t, const void *data, size_t size)
+void vhost_trace_message(struct trace_line *t, const void *data, size_t size, bool written)
 {
 	const size_t whole = offsetof(struct vhost_msg_v2, iotlb) + sizeof(struct vhost_iotlb_msg);
 	struct vhost_msg_v2 m;

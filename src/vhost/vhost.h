@@ -309,7 +309,7 @@ VHOST_DECODER(vhost_decode_features_array);
 VHOST_DECODER(vhost_decode_worker);
 VHOST_DECODER(vhost_decode_vring_worker);
 /* struct file_ops.trace_message */
-void vhost_trace_message(struct trace_line *t, const void *data, size_t size);
+void vhost_trace_message(struct trace_line *t, const void *data, size_t size, bool written);
 
 /* Not by IOCTL_ROW(), which would be given the command's number in place of its name. */
 #define VHOST_ROW(command, handler_, decode_)                                                  \

@@ -25,7 +25,7 @@ kill_daemon() { inside "kill -${1:-KILL} $pid; wait $pid 2> /dev/null; true"; }
 
 # ---- KVP ----
 
-guest_start --hyperv
+guest_start --hyperv --trace="$work/trace.txt"
 start_daemon kvp
 check "KVP: the daemon registers, and is found" kvp list --pool auto
 
@@ -162,6 +162,14 @@ raw() {
         kvp raw --no-negotiate --size 7432 '03 02 0000 63000000' | grep -q '^status 0x80070103 HV_S_CONT'
 }
 check "packets of any kind" raw
+
+traced() {
+    grep -q 'write([0-9]*<hv_kvp>, {REGISTER1}, 7432) = 7432' trace.txt &&
+        grep -q 'read([0-9]*<hv_kvp>, {SET, pool=0, key="EXAMPLE", value="first"}, 7432) = 7432' trace.txt &&
+        grep -q 'write([0-9]*<hv_kvp>, {HV_S_OK, key="EXAMPLE", value="first"}, 7432) = 7432' trace.txt &&
+        grep -q 'write([0-9]*<hv_kvp>, {HV_S_CONT}, 7432) = 7432' trace.txt
+}
+check "the trace has requests, statuses, keys and values" traced
 
 # ---- the daemon goes, in every state ----
 
