@@ -99,6 +99,43 @@ else
     skip "KVP-PUSH-KEY-VALUES, -MAX-READ" "there is no python3"
 fi
 
+# Addresses are set by a script, for an adapter that the agent alone sees.
+cat > namespace.sh << 'NAMESPACE'
+mount -t tmpfs none /sys/class/net && mkdir -p /sys/class/net/eth9/device &&
+    echo 02:00:00:00:00:0a > /sys/class/net/eth9/address &&
+    echo '{f8615163-df3e-46c5-913f-f2d2f965ed0e}' > /sys/class/net/eth9/device/device_id &&
+    exec "$@"
+NAMESPACE
+mkdir scripts
+cat > scripts/hv_set_ifconfig << 'SCRIPT'
+#!/bin/sh
+cd "$(dirname "$0")" && cat "$1" > ifcfg && cat "$2" > keyfile && [ ! -e fail ]
+SCRIPT
+chmod 755 scripts/hv_set_ifconfig
+set_addresses() {
+    local adapter='{f8615163-DF3E-46c5-913f-f2d2f965ed0e}' status
+    end_agent > /dev/null
+    inside "unshare -m sh namespace.sh \"$standin\" agent --no-vss --scripts '$work/scripts' 9>&- 2>> '$work/agent.log' & echo \$!" > pid
+    pid=$(cat pid)
+    kvp ip set "$adapter" --address 192.0.2.9 --netmask 255.255.255.0 --gateway 192.0.2.1 \
+        --dns 192.0.2.53 && grep -q '^IPADDR0=192.0.2.9$' scripts/ifcfg &&
+        grep -q '^address1=192.0.2.9/24$' scripts/keyfile &&
+        grep -q '^HWADDR=02:00:00:00:00:0A$' scripts/ifcfg && touch scripts/fail &&
+        fails HV_E_FAIL kvp ip set "$adapter" --address 192.0.2.9 --netmask 255.255.255.0 &&
+        fails HV_INVALIDARG kvp ip set "$adapter" --address nonsense &&
+        fails HV_GUID_NOTFOUND kvp ip set '{00000000-0000-0000-0000-000000000000}' &&
+        kvp ip get 02:00:00:00:00:0A
+    status=$?
+    end_agent > /dev/null
+    return $status
+}
+if [ ${#user[@]} = 0 ] && unshare -m true 2> /dev/null; then
+    check "addresses are set by a script" set_addresses
+    start_agent --fcopy-root "$work/to"
+else
+    skip "addresses are set by a script" "no mount namespace can be made here"
+fi
+
 # ---- what crashes the kernel's daemons ----
 
 number() { printf '%02x%02x%02x%02x' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255)); }

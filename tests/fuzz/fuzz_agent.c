@@ -164,7 +164,7 @@ static void fuzz_ring(struct input *in)
 {
 	static uint64_t memory[RING_BYTES / 8];
 	const struct hyperv_packet *p;
-	uint8_t packet[RING_BYTES];
+	_Alignas(8) uint8_t packet[RING_BYTES];
 	struct ring r;
 
 	take(in, memory, 8);

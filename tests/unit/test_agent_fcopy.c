@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <uchar.h>
 #include <unistd.h>
@@ -376,7 +378,8 @@ struct channel {
 static void test_ring(void **state)
 {
 	struct channel *c = calloc(1, sizeof(*c));
-	uint8_t body[300], packet[4096];
+	_Alignas(8) uint8_t packet[4096];
+	uint8_t body[300];
 	const struct hyperv_packet *p = (const struct hyperv_packet *)packet;
 
 	ring_init(&c->host, c->memory, RING_BYTES);
@@ -411,7 +414,7 @@ static void test_ring_hostile(void **state)
 	static const uint32_t indices[] = {1,    4,          4095,       4096,
 					   8192, 0x80000000, 0xffffffff, 0xfffffff8};
 	static const uint16_t sizes[][2] = {{0, 0}, {1, 4}, {2, 1}, {3, 2}, {2, 7}, {2, 0xffff}};
-	uint8_t packet[4096];
+	_Alignas(8) uint8_t packet[4096];
 
 	ring_init(&c->guest, c->memory, RING_BYTES);
 	for (unsigned i = 0; i < sizeof(indices) / sizeof(indices[0]); i++) {
@@ -514,6 +517,115 @@ static void test_wide_names(void **state)
 	assert_int_equal(m->ic.status, HV_E_FAIL);
 }
 
+/* ---- the channel ---- */
+
+#define CHANNEL_RING (4096 + 16384) /* as the kernel has it for this service */
+
+struct host {
+	struct uio uio; /* the guest's, as uio_open() leaves it */
+	struct ring out, in;
+	int interrupt; /* the other end of the device */
+	_Alignas(8) uint8_t packet[CHANNEL_RING];
+};
+
+static struct host *host_start(void)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	int pair[2];
+
+	h->uio.map_size = 2 * CHANNEL_RING;
+	h->uio.map = mmap(NULL, h->uio.map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	assert_true(h->uio.map != MAP_FAILED);
+	h->uio.packet = malloc(CHANNEL_RING);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	h->uio.fd = pair[0];
+	h->interrupt = pair[1];
+	ring_init(&h->uio.out, h->uio.map, CHANNEL_RING);
+	ring_init(&h->uio.in, (uint8_t *)h->uio.map + CHANNEL_RING, CHANNEL_RING);
+	h->in = h->uio.out;
+	h->out = h->uio.in;
+	return h;
+}
+
+static void host_stop(struct host *h)
+{
+	close(h->uio.fd);
+	close(h->interrupt);
+	uio_close(&h->uio);
+	free(h);
+}
+
+static int serve(struct host *h, struct fcopy *f)
+{
+	uint32_t count = 1;
+
+	assert_int_equal(send(h->interrupt, &count, sizeof(count), 0), sizeof(count));
+	return uio_serve(&h->uio, f);
+}
+
+/* A message and the status of its answer, of which the guest interrupts. */
+static uint32_t ask(struct host *h, struct fcopy *f, uint16_t type, const void *body, size_t size)
+{
+	const struct hyperv_packet *p = (const struct hyperv_packet *)h->packet;
+	static uint64_t transaction;
+	static uint8_t message[CHANNEL_RING];
+	const struct hyperv_ic *m;
+	uint32_t count;
+
+	memcpy(ic(message, type)->body, body, size);
+	assert_int_equal(ring_send(&h->out, ++transaction, message, HYPERV_IC_SIZE + size), 0);
+	assert_int_equal(serve(h, f), 0);
+	assert_true(ring_receive(&h->in, h->packet) > 0);
+	assert_int_equal(p->transaction, transaction);
+	assert_int_equal(recv(h->interrupt, &count, sizeof(count), 0), sizeof(count));
+	assert_int_equal(count, 1);
+	m = (const struct hyperv_ic *)(h->packet + p->header_size * 8);
+	assert_int_equal(m->ic.flags, HYPERV_IC_TRANSACTION | HYPERV_IC_RESPONSE);
+	return m->ic.status;
+}
+
+static void test_channel(void **state)
+{
+	static const uint16_t offer[] = {1, 1, 0, 0, 3, 0, 1, 1};
+	struct hv_start_fcopy begin = {.hdr.operation = START_FILE_COPY, .file_size = 100000};
+	struct hv_fcopy_hdr complete = {.operation = COMPLETE_FCOPY};
+	struct host *h = host_start();
+	struct yard *y = *state;
+
+	wide((uint8_t *)&begin + offsetof(struct hv_start_fcopy, file_name), u"é", 4);
+	wide((uint8_t *)&begin + offsetof(struct hv_start_fcopy, path_name), u"/", 4);
+	assert_int_equal(ask(h, &y->fcopy, HYPERV_IC_NEGOTIATE, offer, sizeof(offer)), HV_S_OK);
+	assert_int_equal(ask(h, &y->fcopy, HYPERV_IC_FCOPY, &begin, sizeof(begin)), HV_S_OK);
+	y->data.hdr.operation = WRITE_TO_FILE;
+	for (uint64_t at = 0; at < 100000; at += DATA_FRAGMENT) {
+		y->data.offset = at;
+		y->data.size =
+			100000 - at < DATA_FRAGMENT ? (uint32_t)(100000 - at) : DATA_FRAGMENT;
+		for (unsigned i = 0; i < DATA_FRAGMENT; i++)
+			y->data.data[i] = (uint8_t)((at + i) * 7 >> 3);
+		assert_int_equal(ask(h, &y->fcopy, HYPERV_IC_FCOPY, &y->data, sizeof(y->data)),
+				 HV_S_OK);
+	}
+	assert_int_equal(ask(h, &y->fcopy, HYPERV_IC_FCOPY, &complete, sizeof(complete)), HV_S_OK);
+	check_content(in(y, "é"), 100000);
+	/* Too short for an answer; interrupted for nothing; and nonsense in the ring. */
+	assert_int_equal(ring_send(&h->out, 0, &complete, 8), 0);
+	assert_int_equal(serve(h, &y->fcopy), 0);
+	assert_int_equal(serve(h, &y->fcopy), 0);
+	assert_int_equal(ring_receive(&h->in, h->packet), 0);
+	h->uio.in.shared->write_index = 3;
+	assert_int_equal(serve(h, &y->fcopy), -EIO);
+	/* A host that does not read its answers. */
+	h->uio.in.shared->write_index = h->uio.in.shared->read_index;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ring_send(&h->out, 0, ic(y->data.data, HYPERV_IC_FCOPY), 5000), 0);
+	assert_int_equal(serve(h, &y->fcopy), 0);
+	assert_int_equal(ring_send(&h->out, 0, ic(y->data.data, HYPERV_IC_FCOPY), 5000), 0);
+	assert_int_equal(serve(h, &y->fcopy), -EAGAIN);
+	host_stop(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -530,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_ring_hostile),
 		cmocka_unit_test_setup_teardown(test_negotiation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wide_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_channel, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
