@@ -175,7 +175,7 @@ static void trace_one(struct trace_line *t, const struct uffd_msg *m)
 	}
 }
 
-void uffd_trace_message(struct trace_line *t, const void *data, size_t size)
+void uffd_trace_message(struct trace_line *t, const void *data, size_t size, bool written)
 {
 	const char *from = data;
 	struct uffd_msg message;

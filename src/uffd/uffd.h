@@ -185,6 +185,6 @@ void uffd_decode_copy(struct trace_line *t, const struct ioctl_call *call);
 void uffd_decode_fill(struct trace_line *t, const struct ioctl_call *call);
 void uffd_decode_protect(struct trace_line *t, const struct ioctl_call *call);
 void uffd_decode_set_mode(struct trace_line *t, const struct ioctl_call *call);
-void uffd_trace_message(struct trace_line *t, const void *data, size_t size);
+void uffd_trace_message(struct trace_line *t, const void *data, size_t size, bool written);
 
 #endif
