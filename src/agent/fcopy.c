@@ -160,8 +160,10 @@ static bool has_room(int fd, uint64_t size)
 {
 	struct statvfs v;
 
-	return fstatvfs(fd, &v) < 0 || size / (v.f_frsize ? v.f_frsize : 1) < v.f_bavail ||
-	       size == 0;
+	/* Some file systems don't know how big they are. */
+	if (size == 0 || fstatvfs(fd, &v) < 0 || v.f_blocks == 0 || v.f_frsize == 0)
+		return true;
+	return size / v.f_frsize < v.f_bavail;
 }
 
 /* The path as the host has it, and the directory that f->name is in. */

@@ -206,6 +206,24 @@ confined() {
 }
 check "neither .. nor a link leads out" confined
 
+# COMPLETE, CANCEL and WRITE of nothing, and a WRITE that says more than it has.
+raw_fcopy() { host hyperv raw fcopy --size "$1" "$2"; }
+hostile_fcopy() {
+    local hole
+    hole=$(printf '%064d' 0)
+    for operation in 02 03 01 04 ff; do
+        raw_fcopy 6196 "${operation}000000" | grep -q HV_E_FAIL || return 1
+    done
+    raw_fcopy 1088 "00000000 $hole $(utf16 raw)" | grep -q HV_S_OK || return 1
+    for size in 01180000 401f0000 00000100 ffffffff; do
+        raw_fcopy 6196 "01000000 $hole 00000000 0000000000000000 $size" |
+            grep -q HV_INVALIDARG || return 1
+    done
+    raw_fcopy 36 03000000 | grep -q HV_S_OK && ! partial && inside "kill -0 $pid" &&
+        inside "ls -l /proc/$pid/fd" | grep -q -- '-> /dev/vmbus/hv_fcopy$'
+}
+check "copies out of order, and sizes that lie" hostile_fcopy
+
 # A host that stops in the middle, and an agent that does.
 begin_copy() {
     rm -f half && mkfifo half
