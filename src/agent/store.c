@@ -5,7 +5,7 @@
  * changed records are marked in the pool, removed keys are listed here.
  *
  * Writing: under the locks of the present file, which is read first if others have changed it,
- * a new one is written, synced and renamed over it.  Locks are never waited for: whoever holds
+ * a new one is written, synced and renamed over it.  Locks are hardly waited for: whoever holds
  * one may keep it for ever, and then the write is tried again later.
  */
 #include "agent/store.h"
