@@ -296,7 +296,7 @@ suspend() {
         within_time host vss backup -- true && copy --force file1 /on && inside "kill -0 $pid"
 }
 check "suspend and resume: it registers again" suspend
-second() { inside "timeout 1 \"$standin\" agent --once; echo status \$?" | grep -q 'status 1'; }
+second() { inside "timeout 15 \"$standin\" agent --once; echo status \$?" | grep -q 'status 1'; }
 check "a second agent that does not wait" second
 
 # ---- backups ----

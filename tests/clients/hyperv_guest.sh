@@ -55,7 +55,7 @@ fails() {
 }
 # within_time COMMAND...: succeeds before long.
 within_time() {
-    for _ in $(seq 250); do
+    for _ in $(seq 1000); do
         "$@" > /dev/null 2>&1 && return 0
         sleep 0.02
     done
