@@ -21,6 +21,12 @@ pages() {
     done
 }
 check "the man pages" pages
+unit() {
+    local file
+    file=$(find "$tree" -path '*/systemd/system/standin-agent.service') && [ -n "$file" ] &&
+        [ -x "$tree$(sed -n 's/^ExecStart=\([^ ]*\) agent$/\1/p' "$file")" ]
+}
+check "the agent's unit names the command" unit
 
 built_against_it() {
     pc=$(dirname "$(find "$tree" -name standin.pc)")
