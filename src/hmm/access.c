@@ -251,6 +251,12 @@ int hmm_read(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 	return ret;
 }
 
+int hmm_read_unlocked(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
+{
+	memory_reach((void *)(uintptr_t)cmd->addr, cmd->npages * MEMORY_PAGE, false);
+	return hmm_read(m, cmd);
+}
+
 int hmm_read_back(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
 	uintptr_t at = cmd->addr;

@@ -7,6 +7,7 @@
 
 #include "core/syscall.h"
 #include "hmm/hmm.h"
+#include "memory/watch.h"
 #include "uapi/mm.h"
 
 #define BATCH 512u
@@ -49,7 +50,7 @@ static uintptr_t take(struct hmm_mirror *m, const struct memory_vma *v, uintptr_
 		if (!hmm_pte_writable(v, states[n]))
 			break;
 	end = at + n * MEMORY_PAGE;
-	if (n && (v->shared || v->kind == MEMORY_HUGETLB)) {
+	if (n && (v->shared || v->kind == MEMORY_HUGETLB || watch_in(at, end))) {
 		ret = -EOPNOTSUPP;
 		n = 0;
 	}

@@ -142,7 +142,7 @@ static const struct {
 	{HMM_DMIRROR_RELEASE, release_memory},
 	{HMM_DMIRROR_FLAGS, set_flags},
 	/* It waits without the memory lock where READ waits with it; here both do without. */
-	{HMM_DMIRROR_READ_UNLOCKED, hmm_read},
+	{HMM_DMIRROR_READ_UNLOCKED, hmm_read_unlocked},
 };
 
 static int check(const struct hmm_dmirror_cmd *cmd)

@@ -101,6 +101,8 @@ int hmm_fault(struct hmm_mirror *m, uintptr_t start, uintptr_t end, bool write);
 
 /* access.c */
 int hmm_read(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
+/* The same, and what is missing in watched memory is waited for. */
+int hmm_read_unlocked(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
 int hmm_write(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);
 /* Gives the client what the device has of the whole range: -ENOENT if it hasn't all. */
 int hmm_read_back(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd);

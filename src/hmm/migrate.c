@@ -13,6 +13,7 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "hmm/hmm.h"
+#include "memory/watch.h"
 #include "uapi/mm.h"
 
 #define PIECE_MAX  ((uintptr_t)64 << 20)
@@ -46,7 +47,8 @@ static uint8_t decide(const struct hmm_mirror *m, const struct memory_vma *v, ui
 {
 	bool writable;
 
-	if (pages_get(at) || (state & MEMORY_SWAPPED) || v->kind == MEMORY_SHARED)
+	if (pages_get(at) || (state & MEMORY_SWAPPED) || v->kind == MEMORY_SHARED ||
+	    watch_in(at, at + MEMORY_PAGE))
 		return 0;
 	if (!(state & MEMORY_PRESENT) || (state & MEMORY_ZERO)) {
 		if (v->kind != MEMORY_ANON)

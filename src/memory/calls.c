@@ -22,13 +22,6 @@ static uintptr_t round_up(uintptr_t n)
 	return (n + MEMORY_PAGE - 1) & ~(MEMORY_PAGE - 1);
 }
 
-static bool watch_in(uintptr_t start, uintptr_t end)
-{
-	const struct watch_range *r = watch_any() ? watch_find(start) : NULL;
-
-	return r && r->start < end;
-}
-
 static bool overlaps_owned(uintptr_t start, uintptr_t end)
 {
 	return pages_next(start, end, NULL) < end;

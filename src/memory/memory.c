@@ -303,13 +303,11 @@ static enum memory_verdict resolve_borrowed(const struct memory_access *a)
 	return verdict;
 }
 
+/* The handler that called returns afterwards, and that sets the mask again. */
 static void wait_for(void *ticket, const uint64_t *signals)
 {
-	uint64_t ours;
-
 	mmio_restore_signals(signals);
 	watch_ops->wait(ticket, signals);
-	mmio_block_signals(&ours);
 }
 
 enum memory_verdict memory_fault(const struct memory_access *access)

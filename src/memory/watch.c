@@ -54,6 +54,13 @@ const struct watch_range *watch_find(uintptr_t address)
 	return i < n_ranges ? &ranges[i] : NULL;
 }
 
+bool watch_in(uintptr_t start, uintptr_t end)
+{
+	const struct watch_range *r = watch_any() ? watch_find(start) : NULL;
+
+	return r && r->start < end;
+}
+
 struct watch_range *watch_at(uintptr_t address)
 {
 	size_t i = first_above(address);

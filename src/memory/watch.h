@@ -90,6 +90,8 @@ extern const struct watch_ops *watch_ops;
 
 /* Whether anything is watched: one load, without the lock. */
 bool watch_any(void);
+/* Whether any range is in [start, end), with the lock. */
+bool watch_in(uintptr_t start, uintptr_t end);
 /* The first range that ends above `address`, or NULL.  Good until the lock is given up. */
 const struct watch_range *watch_find(uintptr_t address);
 

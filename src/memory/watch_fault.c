@@ -5,14 +5,15 @@
  */
 #include <sys/mman.h>
 
+#include "core/syscall.h"
 #include "memory/watch_private.h"
 
-/* Whether the marker is there that the page is to have. */
-static bool is_guarded(uintptr_t at)
+/* Whether the mapping is there: a page of it that had no marker would not have trapped. */
+static bool is_mapped(uintptr_t at)
 {
-	uint8_t state;
+	unsigned char is;
 
-	return memory_states(at, at + MEMORY_PAGE, &state) == 0 && (state & MEMORY_SWAPPED);
+	return host_syscall(SYS_mincore, at, MEMORY_PAGE, &is) == 0;
 }
 
 /* Whether the kernel would let the access pass, or there is no mapping. */
@@ -52,7 +53,7 @@ static enum watch_verdict lift(const struct watch_range *r, uintptr_t at, unsign
 static enum watch_verdict classify_missing(const struct watch_range *r, uintptr_t at, uint64_t mark,
 					   bool write, unsigned *ret_reason)
 {
-	if (watch_is_guarded(r, mark) ? !is_guarded(at) : is_open(at, write))
+	if (watch_is_guarded(r, mark) ? !is_mapped(at) : is_open(at, write))
 		return lost(at);
 	if (r->kind == MEMORY_ANON) {
 		*ret_reason = WATCH_MISSING;
