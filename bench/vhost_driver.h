@@ -8,10 +8,11 @@
 
 #include <linux/vhost.h>
 #include <linux/virtio_ring.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "measure.h"
 
 struct driver_ring {
 	struct vring vring;
@@ -20,17 +21,6 @@ struct driver_ring {
 	uint16_t avail; /* the next to be made available */
 	uint16_t seen;  /* the next to be found used */
 };
-
-/* Prints what failed, and why, and exits. */
-void need(bool ok, const char *what);
-double now_ns(void);
-double median(double *values, unsigned n); /* sorts them */
-/* Up to two processors that this process may use; how many there are.  If it is one, it is both. */
-unsigned choose_cpus(cpu_set_t cpus[2]);
-/* This thread does, from now on.  A worker is where its owner is when it starts. */
-void run_on(const cpu_set_t *cpu);
-/* Memory that has been touched. */
-void *memory_get(size_t size);
 
 /* Opens the file and owns it; all of this process's memory is the guest's. */
 int driver_open(const char *path, uint64_t features);
