@@ -209,6 +209,7 @@ int main(int argc, char **argv)
 	if (!kills) {
 		PEER_NEED(serve_until(&h, UINT32_MAX));
 		printf("handler: %u faults, %u removals\n", h.faults, h.removes);
+		free(h.removed);
 		return 0;
 	}
 	PEER_NEED(!serve_until(&h, peer_random(400)));
@@ -219,5 +220,6 @@ int main(int argc, char **argv)
 	while (!serve_until(&h, UINT32_MAX))
 		;
 	after_death(&h);
+	free(h.removed);
 	return 0;
 }
