@@ -28,7 +28,10 @@ while [ $status = 0 ] || [ $status = 137 ]; do
     timeout 60 "$@" >> handler.out 2>&1
     status=$?
 done
-[ $status = 3 ] || echo "a handler ended with $status" >> handler.out
+if [ $status != 3 ]; then
+    echo "a handler ended with $status" >> handler.out
+    kill $!
+fi
 wait $!
 END
 
