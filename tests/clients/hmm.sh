@@ -12,17 +12,15 @@
 
 # ---- the kernel's ----
 
-version=6.12
-archive=/usr/src/linux-source-$version.tar.xz
-if [ -e $archive ] && have gcc && have xz; then
-    mkdir -p source extra/linux
-    xz -dc -T0 "$archive" | tar -x -C source --strip-components=1 --wildcards \
-        "linux-source-$version/"{tools/testing/selftests/mm,'tools/testing/selftests/*.h',tools/include/uapi/linux/fs.h,lib/test_hmm_uapi.h,mm/gup_test.h}
-    cp source/tools/include/uapi/linux/fs.h extra/linux/ # PAGEMAP_SCAN
-    selftests=source/tools/testing/selftests
+. "$tests/linux_source.sh"
+version=$linux_version
+if linux_source; then
+    mkdir -p extra/linux
+    cp "$linux/tools/include/uapi/linux/fs.h" extra/linux/ # PAGEMAP_SCAN
+    selftests=$linux/tools/testing/selftests
     check "hmm-tests of $version builds" gcc -O2 -w -U_FORTIFY_SOURCE -D_GNU_SOURCE= -Iextra \
-        -Isource -I$selftests -o hmm-tests-$version $selftests/mm/hmm-tests.c \
-        $selftests/mm/vm_util.c $selftests/mm/thp_settings.c -pthread
+        -I"$linux" -I"$selftests" -o hmm-tests-$version \
+        "$selftests/mm/"{hmm-tests,vm_util,thp_settings}.c -pthread
 else
     skip "hmm-tests of $version" "no linux-source-$version, gcc or xz"
 fi

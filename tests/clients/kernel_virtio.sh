@@ -6,14 +6,13 @@
 # tap and a packet socket on it, and vringh_test plays both sides itself and must not notice
 # standin.  The tap is a real one, in a network namespace where it needs no rights.
 . "$(dirname "$0")/lib.sh"
-version=6.12
-archive=/usr/src/linux-source-$version.tar.xz
-[ -e $archive ] || { echo "SKIP: linux-source-$version is not installed"; exit 77; }
-have gcc && have xz || { echo "SKIP: gcc or xz is not installed"; exit 77; }
+. "$tests/linux_source.sh"
+linux_source || { echo "SKIP: not installed: linux-source-$linux_version, gcc or xz"; exit 77; }
 
-mkdir source
-xz -dc -T0 "$archive" | tar -x -C source --strip-components=1 --wildcards \
-    "linux-source-$version/"{tools/virtio,tools/include,include,drivers/virtio,drivers/vhost}
+mkdir -p source/tools
+cp -r "$linux/tools/virtio" source/tools/
+ln -s "$linux/tools/include" source/tools/
+ln -s "$linux/"{include,drivers} source/
 virtio=$work/source/tools/virtio
 drivers=$work/source/drivers
 # A wake-up for each buffer, or none at all: less of that than what is built in.
