@@ -38,8 +38,8 @@ fi
 faults() {
     local label=$1
     shift
-    emulated stress-ng --temp-path "$work" --metrics-brief --timeout 60 --userfaultfd-ops 10000 \
-        "$@" > stress.txt 2>&1
+    emulated stress-ng --temp-path "$work" --metrics-brief --timeout 60 "$@" \
+        --userfaultfd-ops 10000 > stress.txt 2>&1
     check "$label" grep -q 'successful run completed' stress.txt
     check "$label: its faults" grep -q '\] userfaultfd  *[1-9][0-9]\{4,\} ' stress.txt
     ! grep -q 'fail:\|error:' stress.txt || sed 's/^/    /' stress.txt
