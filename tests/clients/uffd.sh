@@ -116,14 +116,22 @@ plain() {
     count "$1" report "$(sed -n 's/^Userfaults unit tests: .*(total=\([0-9]*\))$/\1/p' report)"
 }
 
-# stress PROGRAM MEMORY...: for each sort, which the older ones report by their exit status alone.
+# stress RUNNER PROGRAM: on each sort of memory.
 stress() {
-    local program=$1 memory
-    shift
-    for memory; do
-        check "$program $memory" emulated timeout 100 "./$program" "$memory" 20 8
+    local memory
+    for memory in anon shmem shmem-private; do
+        "$1" "$2" $memory 20 16
     done
+    if huge_pages 159; then
+        for memory in hugetlb hugetlb-private; do
+            "$1" "$2" $memory 128 32
+        done
+    else
+        skip "$2 with huge pages" "this machine can't give 159"
+    fi
 }
+# What the older uffd-stress reports is its exit status.
+status() { check "$*" emulated timeout 100 "./$1" "${@:2}"; }
 
 . "$tests/linux_source.sh"
 version=$linux_version
@@ -144,7 +152,7 @@ if linux_source; then
             -o $test-$version "$selftests/mm/"{$test,uffd-common,vm_util,thp_settings}.c -pthread
     done
     plain uffd-unit-tests-$version
-    stress uffd-stress-$version anon shmem shmem-private
+    stress status uffd-stress-$version
 else
     skip "the tests of $version" "no linux-source-$version, gcc or xz"
 fi
@@ -156,14 +164,6 @@ for test in uffd-unit-tests uffd-stress uffd-wp-mremap; do
     cp "$STANDIN_SELFTESTS/$test" $test-newer
 done
 tap uffd-unit-tests-newer
-for memory in anon shmem shmem-private; do
-    tap uffd-stress-newer $memory 20 16
-done
-if huge_pages 159; then
-    tap uffd-stress-newer hugetlb 128 32
-    tap uffd-stress-newer hugetlb-private 128 32
-else
-    skip "uffd-stress with huge pages" "this machine can't give 159"
-fi
+stress tap uffd-stress-newer
 tap uffd-wp-mremap-newer
 finish
