@@ -12,8 +12,8 @@
  *	                            reads (poll), or reads a blocking file (read); it is on the
  *	                            processor of the thread that faults (same) or on another
  *	                            (across).  Pages in order, or, with _random, not.
- *	pages_N                     faults a second of N threads and one handler that polls, on
- *	                            any processor
+ *	pages_N                     faults a second of N threads and one handler that polls, on a
+ *	                            processor of its own if there are two
  *	copy, copy_touched          GB/s, of 10^9 bytes, until the last call returns, and with the
  *first access to every page after it many_us, many_mappings      microseconds a page, and how many
  *mappings the process has then
@@ -187,15 +187,16 @@ static void *fault(void *argument)
 	return NULL;
 }
 
-static void rate(unsigned threads)
+static void rate(unsigned threads, const cpu_set_t *others, const cpu_set_t *its)
 {
 	struct place p;
-	struct handler h = {.place = &p, .polls = true, .pages = RATE_PAGES};
+	struct handler h = {.place = &p, .cpu = its, .polls = true, .pages = RATE_PAGES};
 	struct faulting f[THREADS_MAX];
 	double start;
 
 	place_init(&p, RATE_PAGES * PAGE, O_NONBLOCK);
 	handler_start(&h);
+	run_on(others); /* and whom this thread starts */
 	start = now_ns();
 	for (unsigned i = 0; i < threads; i++) {
 		f[i] = (struct faulting){&p, i, threads, 0};
@@ -229,8 +230,10 @@ static void faults(void)
 		latency(name, polls, false, &cpus[0], &cpus[1]);
 		run_on(&all);
 	}
+	if (choose_cpus(cpus) == 2)
+		CPU_XOR(&all, &all, &cpus[0]);
 	for (unsigned threads = 1; threads <= THREADS_MAX; threads *= 4)
-		rate(threads);
+		rate(threads, &all, &cpus[0]);
 }
 
 /* ---- without faults ---- */
