@@ -11,11 +11,11 @@ cp "$BUILD/tests/clients/uffd-"{fault,handler} .
 head -c 2097152 /dev/urandom > content
 chmod a+r content
 
-# pair FAULT... -- HANDLER...: one that faults, and handlers as long as it wants some.  What comes of
+# pair FAULT... WITH HANDLER...: one that faults, and handlers as long as it wants some.  What comes of
 # them is in fault.out and handler.out, the exit status that of the one that faults.
 cat > pair.sh << 'END'
 fault=()
-while [ "$1" != -- ]; do
+while [ "$1" != WITH ]; do
     fault+=("$1")
     shift
 done
@@ -49,9 +49,9 @@ session() {
     local handler=(./uffd-handler socket content)
     [ "$3" != forever ] || handler+=(kill)
     case $1 in
-    native) native bash pair.sh "${fault[@]}" -- "${handler[@]}" ;;
-    together) emulated bash pair.sh "${fault[@]}" -- "${handler[@]}" ;;
-    apart) bash pair.sh "${emulate[@]}" "${fault[@]}" -- "${emulate[@]}" "${handler[@]}" ;;
+    native) native bash pair.sh "${fault[@]}" WITH "${handler[@]}" ;;
+    together) emulated bash pair.sh "${fault[@]}" WITH "${handler[@]}" ;;
+    apart) bash pair.sh "${emulate[@]}" "${fault[@]}" WITH "${emulate[@]}" "${handler[@]}" ;;
     esac > session.out 2>&1
     status=$?
     if "as_$3" $status; then
