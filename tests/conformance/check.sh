@@ -8,12 +8,20 @@
 # Any other difference fails, and so does a listed one that is not there any more.
 #
 #   -x AREAS  leaves out areas: "files|mmap"
+#   -t AREAS  leaves out these areas, and says so, where the machine gives no huge pages
 #   -u        runs COMMAND as an ordinary user
 set -u
 exclude= user=
-while getopts x:u o; do
+huge_pages=/sys/kernel/mm/transparent_hugepage/enabled
+while getopts x:t:u o; do
 	case $o in
 	x) exclude=$OPTARG ;;
+	t)
+		if [ ! -e $huge_pages ] || grep -qF '[never]' $huge_pages; then
+			echo "left out, for this machine gives no huge pages: $OPTARG"
+			exclude=${exclude:+$exclude|}$OPTARG
+		fi
+		;;
 	u) user=yes ;;
 	*) exit 2 ;;
 	esac
@@ -56,6 +64,10 @@ comm -13 "$work/listed" "$work/sorted" >"$work/unlisted"
 comm -23 "$work/listed" "$work/sorted" >"$work/stale"
 
 failed=0
+if [ ! -s "$work/kernel" ]; then
+	echo "there is nothing to compare"
+	failed=1
+fi
 if [ -s "$work/errors" ]; then
 	echo "on standard error:"
 	head -n 40 "$work/errors"
