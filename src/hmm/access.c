@@ -14,6 +14,7 @@
 
 #include "core/user.h"
 #include "hmm/hmm.h"
+#include "memory/watch.h"
 #include "memory/own.h"
 
 /* The kernel takes a buffer of this size by vmalloc(), which refuses more than there is. */
@@ -253,7 +254,15 @@ int hmm_read(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 
 int hmm_read_unlocked(struct hmm_mirror *m, struct hmm_dmirror_cmd *cmd)
 {
-	memory_reach((void *)(uintptr_t)cmd->addr, cmd->npages * MEMORY_PAGE, false);
+	uintptr_t end = cmd->addr + cmd->npages * MEMORY_PAGE;
+	bool watched;
+	uint64_t signals;
+
+	memory_lock(&signals);
+	watched = watch_in(cmd->addr, end);
+	memory_unlock(&signals);
+	if (watched)
+		memory_reach((void *)(uintptr_t)cmd->addr, end - cmd->addr, false);
 	return hmm_read(m, cmd);
 }
 
