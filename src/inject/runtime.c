@@ -222,8 +222,8 @@ static int runtime_open(const char *path, int flags)
 
 static void runtime_fork_prepare(void)
 {
-	forward_prepare();
 	uffd_fork_prepare();
+	forward_prepare();
 }
 
 static void runtime_fork_parent(pid_t child)
