@@ -303,13 +303,6 @@ static enum memory_verdict resolve_borrowed(const struct memory_access *a)
 	return verdict;
 }
 
-/* The handler that called returns afterwards, and that sets the mask again. */
-static void wait_for(void *ticket, const uint64_t *signals)
-{
-	mmio_restore_signals(signals);
-	watch_ops->wait(ticket, signals);
-}
-
 enum memory_verdict memory_fault(const struct memory_access *access)
 {
 	enum memory_verdict verdict;
@@ -326,7 +319,7 @@ enum memory_verdict memory_fault(const struct memory_access *access)
 	verdict = resolve(access, &ticket);
 	memory_unlock_for_fault();
 	if (ticket)
-		wait_for(ticket, access->signals);
+		watch_ops->wait(ticket, access->signals);
 	return verdict;
 }
 

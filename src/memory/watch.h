@@ -63,8 +63,9 @@ struct watch_event {
  * The owner's answers.  fault(): called in a fault handler or an ordinary context with the lock:
  * makes the fault known and returns a ticket for wait(), which is called without the lock and
  * returns when the access is to be made again.  NULL: there is to be no message; the access
- * gets SIGBUS.  wait() runs with the signal mask that the thread had at its access, which is
- * `signals` and has been set; it may be left for good by a longjmp out of a signal handler.
+ * gets SIGBUS.  wait() runs with signals blocked.  `signals` is the mask that the thread had at
+ * its access: a signal that is open there, and is not ignored, ends the wait, to be delivered
+ * when the thread is back at its access.  NULL: it waits in a system call, and nothing ends it.
  */
 struct watch_ops {
 	void *(*fault)(void *owner, uintptr_t address, unsigned reason, bool write);

@@ -15,6 +15,7 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "memory/lock.h"
+#include "memory/mmio_private.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -432,18 +433,20 @@ static void *ask_next(uintptr_t *at, uintptr_t end, bool write)
 void watch_resolve(const void *address, size_t size, bool write)
 {
 	uintptr_t at = (uintptr_t)address, end = at + size;
-	uint64_t signals;
+	uint64_t before, signals;
 	void *ticket;
 
 	if (!watch_any() || end < at)
 		return;
+	mmio_block_signals(&before);
 	do {
 		memory_lock(&signals);
 		ticket = ask_next(&at, end, write);
 		memory_unlock(&signals);
 		if (ticket)
-			watch_ops->wait(ticket, &signals);
+			watch_ops->wait(ticket, NULL);
 	} while (ticket);
+	mmio_restore_signals(&before);
 }
 
 /* ---- fork ---- */

@@ -112,8 +112,14 @@ static void wake(void *waiting)
 void uffd_queue_complete(struct uffd *u, struct uffd_message *m)
 {
 	uffd_queue_withdraw(u, m);
-	if (atomic_exchange(&m->waiting, 0) == UFFD_ASLEEP)
+	switch (atomic_exchange(&m->waiting, 0)) {
+	case UFFD_ASLEEP:
 		memory_later(wake, &m->waiting);
+		break;
+	case UFFD_POLLING:
+		memory_later(uffd_waiter_wake, m);
+		break;
+	}
 }
 
 static void wake_in(struct uffd *u, struct uffd_link *queue, uint64_t start, uint64_t size)

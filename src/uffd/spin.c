@@ -13,7 +13,7 @@
 #define LONGEST_NS  100000u
 #define SHORTEST_NS 20000u
 #define TRY_AFTER   256u /* waits that went to sleep at once */
-#define LOOKS       16u /* at the word for one at the clock */
+#define LOOKS       16u  /* at the word for one at the clock */
 
 static uint64_t now(void)
 {

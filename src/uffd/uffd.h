@@ -73,6 +73,7 @@ struct uffd_message {
 };
 #define UFFD_WAITING 1u
 #define UFFD_ASLEEP  2u /* and has to be woken */
+#define UFFD_POLLING 3u /* the same, by its descriptor: see sleep.c */
 
 static inline uint32_t uffd_features(const struct uffd *u)
 {
@@ -117,11 +118,29 @@ long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor);
 
 /* Who waits for a fault, as gettid(2) says. */
 pid_t uffd_waiter_thread(const struct uffd_message *fault);
+/* Wakes who sleeps there with UFFD_POLLING.  Without the lock. */
+void uffd_waiter_wake(void *fault);
 
 /* In the child of a fork: none. */
 void uffd_waiters_forked(void);
 /* Registers with the memory engine, and starts it.  Without the lock.  0 or -errno. */
 int uffd_start_memory(void);
+
+/* ---- sleep.c ---- */
+
+/* What a thread needs to sleep: its own descriptors, private, made when they are first needed. */
+struct uffd_sleeper {
+	int wakes, signals; /* -1: none yet */
+	uint64_t mask;      /* of `signals` */
+};
+
+/*
+ * Sleeps until m->waiting is 0: true.  false: a signal that `mask` leaves open is to be delivered
+ * first; with NULL that doesn't happen.  Signals are blocked.
+ */
+bool uffd_sleep(struct uffd_sleeper *s, struct uffd_message *m, const uint64_t *mask);
+/* Wakes who sleeps with UFFD_POLLING. */
+void uffd_sleep_end(const struct uffd_sleeper *s);
 
 /* ---- fork.c ---- */
 

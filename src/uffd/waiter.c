@@ -2,21 +2,18 @@
 /*
  * Threads that wait in a fault.
  *
- * A thread sleeps inside the handler of its fault, with the signals that it had open.  Whatever
- * interrupts it may end in a longjmp, in the thread's end or in another fault, and what it
- * waited for is to be forgotten then: so each thread has one place for a fault, which is not on
- * its stack.  A place whose thread has ended goes to another.
+ * A thread sleeps inside the handler of its fault, until it is woken or a signal is there for it:
+ * then it forgets the fault and goes back, gets the signal at the access itself, and may make
+ * that again.  It may also have ended meanwhile, so its place for a fault, of which each thread
+ * has one, is not on its stack.  A place whose thread has ended goes to another.
  *
  * Places are found by the thread's number and not by a variable of the thread: tasks that share
  * memory by clone(2) may share that, too.
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/config.h"
@@ -30,6 +27,7 @@ struct waiter {
 	struct uffd_message fault; /* first */
 	struct uffd *context;      /* good while the fault is in a queue */
 	pid_t thread;              /* 0: nobody's */
+	struct uffd_sleeper sleeper;
 };
 
 #define CHUNK_SIZE 16384u /* bytes */
@@ -45,6 +43,11 @@ _Atomic int uffd_faulter_cpu = -1;
 pid_t uffd_waiter_thread(const struct uffd_message *fault)
 {
 	return ((const struct waiter *)fault)->thread;
+}
+
+void uffd_waiter_wake(void *fault)
+{
+	uffd_sleep_end(&((struct waiter *)fault)->sleeper);
 }
 
 static struct waiter *find_waiter(pid_t thread)
@@ -84,6 +87,8 @@ static struct waiter *new_waiter(void)
 	c = host_mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (host_is_error(c))
 		return NULL;
+	for (size_t i = 0; i < CHUNK_WAITERS; i++)
+		c->waiter[i].sleeper.wakes = c->waiter[i].sleeper.signals = -1;
 	c->next = chunks;
 	chunks = c;
 	return &c->waiter[0];
@@ -143,34 +148,21 @@ static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
 	return w;
 }
 
-/*
- * With a timeout: a futex without one goes on by itself after a signal whose handler has
- * SA_RESTART, where the kernel lets the thread fault again.
- */
 static void wait_for(void *ticket, const uint64_t *signals)
 {
-	static const struct timespec long_time = {.tv_sec = 1 << 20};
 	static struct uffd_spin spin;
 	struct waiter *w = ticket;
-	uint32_t awake = UFFD_WAITING;
-	unsigned time;
-	long ret = 0;
+	unsigned time = uffd_spin_time(&spin, &uffd_faulter_cpu, &uffd_reader_cpu);
+	uint64_t before;
 
-	time = uffd_spin_time(&spin, &uffd_faulter_cpu, &uffd_reader_cpu);
 	if (time && uffd_spin(&spin, time, &w->fault.waiting, UFFD_WAITING))
 		return;
-	atomic_compare_exchange_strong(&w->fault.waiting, &awake, UFFD_ASLEEP);
-	while (atomic_load(&w->fault.waiting) && ret != -EINTR)
-		ret = host_syscall(SYS_futex, &w->fault.waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP,
-				   &long_time);
-	if (atomic_load(&w->fault.waiting)) {
-		uint64_t before;
-
-		memory_lock(&before);
-		if (w->fault.link.next)
-			uffd_queue_withdraw(w->context, &w->fault);
-		memory_unlock(&before);
-	}
+	if (uffd_sleep(&w->sleeper, &w->fault, signals))
+		return;
+	memory_lock(&before);
+	if (w->fault.link.next)
+		uffd_queue_withdraw(w->context, &w->fault);
+	memory_unlock(&before);
 }
 
 void uffd_waiters_forked(void)
@@ -179,6 +171,9 @@ void uffd_waiters_forked(void)
 		for (size_t i = 0; i < CHUNK_WAITERS; i++) {
 			c->waiter[i].thread = 0;
 			c->waiter[i].fault.link = (struct uffd_link){NULL, NULL};
+			/* The parent's threads wake by it, too. */
+			hostfd_close(c->waiter[i].sleeper.wakes);
+			c->waiter[i].sleeper.wakes = -1;
 		}
 }
 

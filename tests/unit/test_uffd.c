@@ -198,7 +198,7 @@ static void expect_fault(unsigned page, uint64_t flags)
 	assert_int_equal(m.arg.pagefault.address, (uintptr_t)memory + page * PAGE);
 }
 
-/* A thread besides this one sleeps in a futex. */
+/* A thread besides this one sleeps in a fault or in a read(2). */
 static bool is_asleep(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -213,7 +213,8 @@ static bool is_asleep(void)
 		f = atoi(task->d_name) == getpid() ? NULL : fopen(path, "r");
 		if (!f)
 			continue;
-		asleep |= fgets(text, sizeof(text), f) && atoi(text) == SYS_futex;
+		asleep |= fgets(text, sizeof(text), f) &&
+			  (atoi(text) == SYS_futex || atoi(text) == SYS_poll);
 		fclose(f);
 	}
 	closedir(tasks);

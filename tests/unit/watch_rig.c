@@ -56,11 +56,16 @@ static void *on_fault(void *of, uintptr_t address, unsigned reason, bool write)
 static void on_wait(void *ticket, const uint64_t *signals)
 {
 	struct slot *s = ticket;
+	uint64_t before;
 
 	/* A signal handler ends the wait, and the access is made again. */
+	if (signals)
+		host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, signals, &before, sizeof(before));
 	while (atomic_load(&s->state) == 1)
 		if (host_syscall(SYS_futex, &s->state, FUTEX_WAIT_PRIVATE, 1, 0) == -EINTR)
-			return;
+			break;
+	if (signals)
+		host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	atomic_store(&s->state, 0);
 }
 
