@@ -284,8 +284,23 @@ void watch_inherit(void *from, void *to)
 		}
 }
 
+/* What is poisoned in shared memory is so in the process that has said it. */
+static void heal_shared(const struct watch_range *r)
+{
+	uintptr_t at = r->start, to;
+	uint64_t mark;
+
+	for (; r->shared && watch_marks_kept() && at < r->end; at = to) {
+		to = watch_marks_run(at, r->end, r->page_size, &mark);
+		if (mark & MARK_POISON)
+			watch_reveal(r, at, to, 0, MARK_WP);
+	}
+}
+
 void watch_clear_others(void)
 {
+	for (size_t i = 0; i < n_ranges; i++)
+		heal_shared(&ranges[i]);
 	for (size_t i = 0; i < n_ranges;)
 		if (ranges[i].modes & RANGE_INHERITED)
 			ranges[i++].modes &= ~RANGE_INHERITED;

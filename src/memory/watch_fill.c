@@ -38,24 +38,29 @@ static void settle(const struct watch_range *r, uintptr_t start, uintptr_t end, 
 {
 	unsigned add = (watch_traps(r) ? MARK_PRESENT : 0) | (flags & WATCH_PROTECT ? MARK_WP : 0);
 
-	watch_marks_change(start, end, r->page_size, MARK_WP | MARK_RWP | MARK_PROTECTED, add);
+	watch_marks_change(start, end, r->page_size,
+			   MARK_WP | MARK_RWP | MARK_PROTECTED | MARK_POISON, add);
 }
 
 /*
- * The end of what is missing from `at` on; `strict`: a page without content that is protected
- * counts as one that is there.
+ * The end of what is missing from `at` on; `strict`: a page without content that is protected or
+ * poisoned counts as one that is there.
  */
 static uintptr_t missing_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool strict)
 {
-	uintptr_t to;
+	uintptr_t to, next;
 	uint64_t mark;
 
-	if (watch_next(r, at, end, false, &end) != at)
+	if (!watch_traps(r) && watch_next(r, at, end, false, &end) != at)
 		return at;
-	for (to = at; strict && to < end; to = watch_marks_run(to, end, r->page_size, &mark))
-		if (watch_mark(to) & MARK_WP)
-			return to;
-	return end;
+	for (to = at; to < end; to = next) {
+		next = watch_marks_run(to, end, r->page_size, &mark);
+		if (watch_traps(r) && !watch_is_missing(r, mark) && !(mark & MARK_POISON))
+			break;
+		if (strict && mark & (MARK_WP | MARK_POISON))
+			break;
+	}
+	return to;
 }
 
 /* ---- private memory ---- */
@@ -131,12 +136,17 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 
 /* ---- shared memory ---- */
 
-/* Pages that aren't there yet; without `from`, zeroes.  How many bytes, or -EFAULT. */
+/*
+ * Pages that aren't there yet; without `from`, zeroes.  How many bytes; -ENOMEM: the file has no
+ * room for them, or ends before; -EFAULT.
+ */
 static long write_alias(const struct watch_range *r, uintptr_t to, const char *from, size_t size)
 {
 	static const char zeroes[MEMORY_PAGE];
 	char *alias = watch_alias_at(r, to);
 	size_t done = 0, step = from ? r->page_size : MEMORY_PAGE;
+	long ret = -EFAULT;
+	char byte;
 
 	if (from && copy_guarded(alias, from, size) == 0)
 		return (long)size;
@@ -144,10 +154,12 @@ static long write_alias(const struct watch_range *r, uintptr_t to, const char *f
 		if (copy_guarded(alias + done, from ? from + done : zeroes, step) < 0)
 			break;
 	done -= done % r->page_size;
+	if (!done && copy_guarded(&byte, alias, 1) < 0)
+		ret = -ENOMEM;
 	/* Half of a page is none; and what came after it in the first attempt. */
 	if (done < size)
 		advise((uintptr_t)alias + done, (uintptr_t)alias + size, MADV_REMOVE);
-	return done ? (long)done : -EFAULT;
+	return done ? (long)done : ret;
 }
 
 /* Huge pages may run out, which shows as SIGBUS when they are touched. */
@@ -265,16 +277,26 @@ static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size
 	return done ? (long)done : n;
 }
 
+static bool can_be_read(const char *from, size_t size)
+{
+	char byte;
+
+	return copy_guarded(&byte, from, 1) == 0 && copy_guarded(&byte, from + size - 1, 1) == 0;
+}
+
 long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 {
 	struct watch_range *r = watch_at(to);
+	long ret;
 
 	if (r && r->shared)
 		watch_alias_make(r);
-	return in_chunks(r && r->shared                   ? copy_shared
-			 : r && r->kind == MEMORY_HUGETLB ? copy_huge
-							  : copy_private,
-			 to, from, size, flags);
+	ret = in_chunks(r && r->shared                   ? copy_shared
+			: r && r->kind == MEMORY_HUGETLB ? copy_huge
+							 : copy_private,
+			to, from, size, flags);
+	/* The kernel reads before it looks where it writes to. */
+	return ret == -EEXIST && !can_be_read(from, r->page_size) ? -EFAULT : ret;
 }
 
 long watch_zero(uintptr_t to, size_t size)

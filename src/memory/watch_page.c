@@ -195,7 +195,8 @@ int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, un
 	if (ret < 0)
 		return ret;
 	protected = add & MARK_WP || watch_any_protected(r, start, end);
-	watch_marks_change(start, end, r->page_size, (MARK_WP | MARK_PROTECTED) & ~keep, add);
+	watch_marks_change(start, end, r->page_size,
+			   (MARK_WP | MARK_PROTECTED | MARK_POISON) & ~keep, add);
 	if (protected)
 		ret = watch_apply(r, start, end);
 	if (watch_traps(r) && !r->by_protection)

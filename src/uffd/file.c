@@ -81,7 +81,17 @@ static long uffd_wake_range(struct file *f, struct ioctl_call *call)
 
 static long gate(struct file *f, unsigned int cmd, const struct ioctl_row *row)
 {
-	return cmd == UFFDIO_API || initialized(f->priv) ? 0 : -EINVAL;
+	const struct uffd *u = f->priv;
+
+	if (cmd == UFFDIO_API)
+		return 0;
+	if (!initialized(u))
+		return -EINVAL;
+	/* The others that an unread event stops have a field that says so, too. */
+	if ((cmd == UFFDIO_WRITEPROTECT || cmd == UFFDIO_RWPROTECT) &&
+	    atomic_load_explicit(&u->changing, memory_order_relaxed))
+		return -EAGAIN;
+	return 0;
 }
 
 static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset)

@@ -156,7 +156,9 @@ static void test_poison(void **state)
 		assert_int_equal(s.code, memory_poison_code());
 		assert_int_equal(s.address, p + PAGE + 77 * i);
 	}
-	assert_int_equal(rig_copy(p + PAGE, page, PAGE, 0), -EEXIST);
+	assert_int_equal(rig_zero(p + 2 * PAGE, PAGE), -EEXIST);
+	assert_int_equal(rig_copy(p + 2 * PAGE, page, PAGE, 0), PAGE);
+	assert_int_equal(p[2 * PAGE], 0);
 	assert_int_equal(rig_poison(p + PAGE, PAGE), -EEXIST);
 	assert_int_equal(watch_rig_messages(), 0);
 	assert_true(rig_is_page(p));
