@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A Hyper-V host and a daemon that do what the input says, on either side of one of the guest
+ * services: packets with good headers and bad ones, frames that are cut, replies of any content and
+ * size, at any moment.  Whatever they do, the service must be in a state that there is, keep its
+ * messages in their bounds, and hold only responses of the size that was asked.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <standin/standin.h>
+
+#include "core/hostfd.h"
+#include "fuzz.h"
+#include "hyperv/hyperv.h"
+#include "hyperv/utf.h"
+
+#define CHECK(condition)                                                                \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+			abort();                                                        \
+		}                                                                       \
+	} while (0)
+
+static struct hyperv_service *s;
+static int host, daemon_fd;
+static uint8_t buffer[sizeof(struct hyperv_frame) + HYPERV_PACKET_MAX];
+
+static void check(void)
+{
+	pthread_mutex_lock(&s->lock);
+	CHECK(s->state <= HYPERV_DYING);
+	CHECK(s->message_size <= sizeof(s->message));
+	CHECK(s->packet_size <= sizeof(s->packet));
+	CHECK(!s->deadline || s->state == HYPERV_ASKED);
+	CHECK(s->mode != HYPERV_OPEN || s->file);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void connect_host(void)
+{
+	int pair[2], fd;
+
+	if (host >= 0)
+		close(host);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	fd = hostfd_adopt(pair[1]);
+	CHECK(fd >= 0);
+	host = pair[0];
+	if (hyperv_connect(s, fd) < 0) {
+		close(host);
+		host = -1;
+	}
+}
+
+static void drain_host(void)
+{
+	while (host >= 0 && recv(host, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* A packet: the headers as they should be, or the input's. */
+static void send_packet(struct input *in, bool good)
+{
+	struct {
+		struct hyperv_frame frame;
+		struct hyperv_ic ic;
+		uint8_t body[HYPERV_PACKET_MAX - HYPERV_IC_SIZE];
+	} whole;
+	size_t size = take16(in) % (sizeof(whole.body) + 1), given = take8(in);
+
+	if (host < 0)
+		connect_host();
+	memset(&whole, 0, sizeof(whole));
+	take(in, good ? (void *)whole.body : (void *)&whole.ic, given);
+	if (good) {
+		whole.ic.ic.type = s == &hyperv_kvp   ? HYPERV_IC_KVP
+				   : s == &hyperv_vss ? HYPERV_IC_VSS
+						      : HYPERV_IC_FCOPY;
+		if (take8(in) % 8 == 0)
+			whole.ic.ic.type = HYPERV_IC_NEGOTIATE;
+	}
+	whole.frame.size = (uint32_t)(HYPERV_IC_SIZE + size);
+	if (host >= 0)
+		(void)send(host, &whole, sizeof(whole.frame) + whole.frame.size,
+			   MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void send_bytes(struct input *in)
+{
+	size_t size = take8(in);
+
+	take(in, buffer, size);
+	if (host >= 0)
+		(void)send(host, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void reply(struct input *in, bool whole)
+{
+	size_t size = whole ? s->kind->kept : take16(in) % 8000u, given = take8(in);
+
+	memset(buffer, 0, sizeof(buffer));
+	take(in, buffer, given);
+	(void)!standin_write(daemon_fd, buffer, size);
+}
+
+static void read_message(struct input *in)
+{
+	size_t size = take8(in) % 4 ? sizeof(buffer) : take8(in);
+	bool there;
+
+	pthread_mutex_lock(&s->lock);
+	there = s->message_size || s->mode != HYPERV_OPEN;
+	pthread_mutex_unlock(&s->lock);
+	if (there)
+		(void)!standin_read(daemon_fd, buffer, size);
+}
+
+static void reopen(void)
+{
+	standin_close(daemon_fd);
+	daemon_fd = standin_open(s->kind->path, O_RDWR | O_CLOEXEC);
+	CHECK(daemon_fd >= 0);
+}
+
+static void change(void (*how)(struct hyperv_service *s))
+{
+	pthread_mutex_lock(&s->lock);
+	how(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void time_out(struct hyperv_service *service)
+{
+	if (hyperv_disarm(service))
+		service->kind->timed_out(service);
+}
+
+static void act(struct input *in)
+{
+	switch (take8(in) % 12) {
+	case 0:
+	case 1:
+	case 2:
+		send_packet(in, true);
+		break;
+	case 3:
+		send_packet(in, false);
+		break;
+	case 4:
+		send_bytes(in);
+		break;
+	case 5:
+	case 6:
+		reply(in, true);
+		break;
+	case 7:
+		reply(in, false);
+		break;
+	case 8:
+		read_message(in);
+		break;
+	case 9:
+		reopen();
+		break;
+	case 10:
+		connect_host();
+		break;
+	default:
+		change(take8(in) % 4 == 0   ? hyperv_remove
+		       : take8(in) % 3 == 0 ? hyperv_suspend
+		       : take8(in) % 2      ? hyperv_resume
+					    : time_out);
+	}
+	hyperv_connection_event(s, 0, false);
+	drain_host();
+	check();
+}
+
+/* Both ways, and there and back again. */
+static void convert(struct input *in)
+{
+	uint16_t units[64], again[64];
+	uint8_t text[80];
+	size_t n, room;
+	int m;
+
+	take(in, units, sizeof(units));
+	room = take8(in) % sizeof(text);
+	n = utf8_from_utf16(units, 64, text, room);
+	CHECK(n <= room);
+	m = utf16_from_utf8(text, n, again, 64);
+	CHECK(m >= 0 && m <= 64);
+	CHECK(utf8_from_utf16(again, (size_t)m, buffer, sizeof(buffer)) == n);
+	CHECK(memcmp(buffer, text, n) == 0);
+	take(in, text, sizeof(text));
+	m = utf16_from_utf8(text, sizeof(text), again, take8(in) % 64);
+	CHECK(m < 64);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = {data, size};
+
+	CHECK(standin_start("log error\nhyperv timeouts=1000") == 0);
+	s = hyperv_services[take8(&in) % HYPERV_SERVICES];
+	host = -1;
+	daemon_fd = standin_open(s->kind->path, O_RDWR | O_CLOEXEC);
+	CHECK(daemon_fd >= 0);
+	if (take8(&in) % 2)
+		convert(&in);
+	while (in.left)
+		act(&in);
+	standin_close(daemon_fd);
+	if (host >= 0)
+		close(host);
+	standin_stop();
+	return 0;
+}
