@@ -97,7 +97,8 @@ static void print_answer(const struct raw *r)
 	printf(r->guest.json ? "\"}\n" : "\n");
 }
 
-static int exchange(struct raw *r)
+/* Shows the answer only if it is the `last`. */
+static int exchange(struct raw *r, bool last)
 {
 	struct hyperv_host *h = &r->host;
 	size_t size = r->size >= 0 ? (size_t)r->size : r->n;
@@ -116,8 +117,9 @@ static int exchange(struct raw *r)
 		ret = hyperv_host_receive(h);
 	if (ret < 0)
 		return guest_status(&r->guest, ret);
-	print_answer(r);
-	return finish_output();
+	if (last)
+		print_answer(r);
+	return last ? finish_output() : 0;
 }
 
 static int parse_number(const struct raw *r, const char *text, long most, long *ret_number)
@@ -189,7 +191,7 @@ int guest_raw(const struct guest_options *o, const char *service, unsigned type,
 	status = r.negotiate ? guest_open(&r.guest, service, type, &r.host)
 			     : guest_attach(&r.guest, service, type, &r.host);
 	for (unsigned long i = 0; i < r.count && status == 0; i++)
-		status = exchange(&r);
+		status = exchange(&r, i + 1 == r.count);
 	hyperv_host_close(&r.host);
 	return status;
 }

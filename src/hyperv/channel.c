@@ -17,6 +17,9 @@
 #include "core/syscall.h"
 #include "hyperv/hyperv.h"
 
+/* Twice what it takes to wake a thread and have it on a processor. */
+#define SOON_NS 100000u
+
 struct hyperv_connection {
 	struct hyperv_connection *next;
 	uint32_t number;
@@ -67,6 +70,7 @@ int hyperv_connect(struct hyperv_service *s, int fd)
 	if (ret == 0 && s->suspended)
 		ret = -ENODEV;
 	if (ret == 0) {
+		hyperv_watch(s);
 		c->number = ++last_number;
 		c->fd = fd;
 		append_connection(s, c);
@@ -138,6 +142,7 @@ static void take(struct hyperv_service *s, struct hyperv_connection *c)
 	if (size < s->packet_size)
 		memset(s->packet + size, 0, s->packet_size - size);
 	s->packet_size = size;
+	s->soon = hyperv_now() - s->ready_at < SOON_NS;
 	s->request = c->frame.transaction;
 	s->from = c;
 	c->filled -= whole;
@@ -217,5 +222,44 @@ void hyperv_respond_status(struct hyperv_service *s, uint32_t status)
 void hyperv_ready(struct hyperv_service *s)
 {
 	s->state = HYPERV_READY;
+	s->ready_at = hyperv_now();
 	hyperv_receive(s);
+}
+
+/* ---- looking instead of waiting ---- */
+
+static void set_watched(struct hyperv_service *s, bool on)
+{
+	if (s->unwatched != on)
+		return;
+	s->unwatched = !on;
+	for (struct hyperv_connection *c = s->connections; c; c = c->next)
+		hyperv_loop_watch(s, c->number, c->fd, on);
+}
+
+void hyperv_watch(struct hyperv_service *s)
+{
+	set_watched(s, true);
+}
+
+/* Giving way between two looks, since the host may be on this very processor. */
+void hyperv_await(struct hyperv_service *s)
+{
+	uint64_t end = s->ready_at + SOON_NS;
+
+	if (s->soon && s->connections)
+		set_watched(s, false);
+	while (s->unwatched && s->mode == HYPERV_OPEN && s->state == HYPERV_READY &&
+	       s->connections) {
+		if (hyperv_now() >= end) {
+			s->soon = false;
+			break;
+		}
+		pthread_mutex_unlock(&s->lock);
+		host_syscall(SYS_sched_yield);
+		pthread_mutex_lock(&s->lock);
+		hyperv_receive(s);
+	}
+	if (s->state <= HYPERV_READY)
+		hyperv_watch(s);
 }

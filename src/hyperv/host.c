@@ -6,12 +6,11 @@
 #include "hyperv/host.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct {
@@ -47,63 +46,47 @@ void hyperv_host_close(struct hyperv_host *h)
 
 /* ---- the channel ---- */
 
-static int64_t now_ms(void)
+/*
+ * All of `parts`, which are used up: 0 or -errno.  A packet travels in one piece, so one call is
+ * what it takes, and it waits as long as the socket's time-outs say.
+ */
+static int transfer(const struct hyperv_host *h, struct iovec parts[2], bool out)
 {
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
-/* For `events`, until `end`: 0 or -errno. */
-static int wait_for(const struct hyperv_host *h, short events, int64_t end)
-{
-	struct pollfd wait = {.fd = h->fd, .events = events};
-	int64_t left = end - now_ms();
-	int n = poll(&wait, 1, h->patience_ms < 0 ? -1 : left > 0 ? (int)left : 0);
-
-	return n > 0 || (n < 0 && errno == EINTR) ? 0 : n == 0 ? -ETIMEDOUT : -errno;
-}
-
-/* All of it, one way or the other: 0 or -errno.  -EPIPE ends the channel. */
-static int transfer(struct hyperv_host *h, void *data, size_t size, bool out)
-{
-	int64_t end = now_ms() + h->patience_ms;
-	char *at = data;
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
 	ssize_t n;
-	int ret;
 
-	while (size > 0) {
-		n = out ? send(h->fd, at, size, MSG_DONTWAIT | MSG_NOSIGNAL)
-			: recv(h->fd, at, size, MSG_DONTWAIT);
-		if (n > 0) {
-			at += n;
-			size -= (size_t)n;
+	while (parts[0].iov_len + parts[1].iov_len > 0) {
+		n = out ? sendmsg(h->fd, &message, MSG_NOSIGNAL) : recvmsg(h->fd, &message, 0);
+		if (n < 0 && errno == EINTR)
 			continue;
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? -ETIMEDOUT
+										  : -EPIPE;
+		for (int i = 0; i < 2; i++) {
+			size_t used = (size_t)n < parts[i].iov_len ? (size_t)n : parts[i].iov_len;
+
+			parts[i].iov_base = (char *)parts[i].iov_base + used;
+			parts[i].iov_len -= used;
+			n -= (ssize_t)used;
 		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR))
-			return -EPIPE;
-		ret = wait_for(h, out ? POLLOUT : POLLIN, end);
-		if (ret < 0)
-			return ret;
+		if (!out && !parts[0].iov_len)
+			break; /* the header says how much more there is */
 	}
 	return 0;
 }
 
 int hyperv_host_send(struct hyperv_host *h)
 {
-	struct {
-		struct hyperv_frame frame;
-		uint8_t packet[HYPERV_PACKET_MAX];
-	} whole = {.frame = {.size = (uint32_t)h->packet_size, .transaction = ++h->transaction}};
+	struct hyperv_frame frame = {.size = (uint32_t)h->packet_size};
+	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, h->packet_size}};
 	int ret;
 
 	if (h->packet_size == 0 || h->packet_size > sizeof(h->packet))
 		return -EMSGSIZE;
 	if (h->fd < 0)
 		return -EPIPE;
-	memcpy(whole.packet, h->packet, h->packet_size);
-	ret = transfer(h, &whole, sizeof(whole.frame) + h->packet_size, true);
+	frame.transaction = ++h->transaction;
+	ret = transfer(h, parts, true);
 	if (ret < 0)
 		hyperv_host_close(h); /* half a packet may be on the way */
 	return ret;
@@ -112,16 +95,23 @@ int hyperv_host_send(struct hyperv_host *h)
 int hyperv_host_receive(struct hyperv_host *h)
 {
 	struct hyperv_frame frame;
+	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, sizeof(h->packet)}};
+	size_t got;
 	int ret;
 
 	if (h->fd < 0)
 		return -EPIPE;
-	ret = transfer(h, &frame, sizeof(frame), false);
-	if (ret == 0 && (frame.size == 0 || frame.size > sizeof(h->packet) ||
+	ret = transfer(h, parts, false);
+	got = sizeof(h->packet) - parts[1].iov_len;
+	if (ret == 0 && (frame.size == 0 || frame.size > sizeof(h->packet) || got > frame.size ||
 			 frame.transaction != h->transaction))
 		ret = -EPROTO;
-	if (ret == 0)
-		ret = transfer(h, h->packet, frame.size, false);
+	if (ret == 0 && got < frame.size) {
+		parts[0] = (struct iovec){h->packet + got, frame.size - got};
+		parts[1] = (struct iovec){0};
+		while (ret == 0 && parts[0].iov_len)
+			ret = transfer(h, parts, false);
+	}
 	if (ret < 0)
 		hyperv_host_close(h); /* an answer that is late would be taken for the next */
 	h->packet_size = ret == 0 ? frame.size : 0;
@@ -204,10 +194,16 @@ static int negotiate(struct hyperv_host *h)
 
 void hyperv_host_attach(struct hyperv_host *h, int fd, unsigned type, int patience_ms)
 {
+	struct timeval patience = {.tv_usec = patience_ms == 0}; /* 0 would be for ever */
+
 	memset(h, 0, offsetof(struct hyperv_host, packet));
 	h->fd = fd;
 	h->type = type;
-	h->patience_ms = patience_ms;
+	if (patience_ms > 0)
+		patience = (struct timeval){.tv_sec = patience_ms / 1000,
+					    .tv_usec = patience_ms % 1000 * 1000};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms)

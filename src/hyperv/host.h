@@ -26,7 +26,6 @@ struct hyperv_host {
 	unsigned type;                            /* HYPERV_IC_KVP, ... */
 	struct hyperv_version framework, version; /* negotiated */
 	uint64_t transaction;                     /* the last one */
-	int patience_ms;                          /* with the guest's next answers; -1: no end */
 	union {
 		uint8_t packet[HYPERV_PACKET_MAX]; /* sent, then received */
 		struct hyperv_ic ic;
@@ -37,7 +36,8 @@ struct hyperv_host {
 /* ---- host.c ---- */
 
 /*
- * `fd` is a channel for messages of `type`, which this takes over.  Negotiates: 0,
+ * `fd` is a channel for messages of `type`, which this takes over.  `patience_ms` is how long the
+ * guest may take for each answer; -1: as long as it likes.  Negotiates: 0,
  * -EPROTONOSUPPORT: the guest knows none of the versions, or another -errno.
  */
 int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms);

@@ -107,6 +107,10 @@ struct hyperv_service {
 	/* The channel. */
 	struct hyperv_connection *connections;
 	bool receiving; /* somebody is taking packets already */
+	/* The thread is woken by packets; or not, since a daemon's thread looks: hyperv_await(). */
+	bool unwatched;
+	uint64_t ready_at; /* ns: when the last transaction ended */
+	bool soon;         /* the next one has come soon after, lately */
 	bool suspended;
 
 	/* For `standin hyperv status`. */
@@ -152,6 +156,13 @@ void hyperv_forget(struct hyperv_service *s);
 int hyperv_connect(struct hyperv_service *s, int fd);
 /* Takes packets for as long as the state allows and there are any: the kernel's tasklet. */
 void hyperv_receive(struct hyperv_service *s);
+/*
+ * A transaction has just ended, on a thread of the daemon's: looks for the next one for a moment, if
+ * it has come soon lately, which saves waking the thread.  The lock is not held all the time.
+ */
+void hyperv_await(struct hyperv_service *s);
+/* From now on the thread is woken by packets. */
+void hyperv_watch(struct hyperv_service *s);
 /* s->packet goes back to where it came from, as a response. */
 void hyperv_respond(struct hyperv_service *s);
 /* The same with the status of the transaction that it ends. */
@@ -174,11 +185,14 @@ bool hyperv_negotiate(struct hyperv_service *s);
 
 /* Starts it if it does not run in this process: 0 or -errno.  Takes no lock of a service. */
 int hyperv_loop_start(void);
+/* ns of CLOCK_MONOTONIC. */
+uint64_t hyperv_now(void);
 void hyperv_loop_stop(void);
 /* The child of a fork has no thread, and lets go of its descriptors. */
 void hyperv_loop_forked(void);
-/* Watches a connection's descriptor for the service. */
+/* Watches a connection's descriptor for the service; without `on`, not for the time being. */
 int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd);
+void hyperv_loop_watch(const struct hyperv_service *s, uint32_t number, int fd, bool on);
 void hyperv_loop_remove(int fd);
 /* From now on, `seconds` for the daemon's reply, as scaled by the configuration. */
 void hyperv_arm(struct hyperv_service *s, unsigned seconds);

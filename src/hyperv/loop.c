@@ -34,10 +34,10 @@ static struct {
 	pthread_t thread;
 	int epoll, wake; /* private descriptors */
 	_Atomic bool stop;
-	_Atomic uint64_t until; /* when it wakes by itself; UINT64_MAX: it is about to look */
+	_Atomic uint64_t until; /* when it wakes by itself; UINT64_MAX: never, or it has none yet */
 } loop = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static uint64_t now(void)
+uint64_t hyperv_now(void)
 {
 	struct timespec time;
 
@@ -58,7 +58,7 @@ void hyperv_arm(struct hyperv_service *s, unsigned seconds)
 {
 	double scale = instance ? instance->config->hyperv.timeouts : 1;
 
-	s->deadline = now() + (uint64_t)(seconds * scale * NS_PER_S);
+	s->deadline = hyperv_now() + (uint64_t)(seconds * scale * NS_PER_S);
 	if (s->deadline < atomic_load(&loop.until))
 		wake();
 }
@@ -80,8 +80,9 @@ static uint64_t look_at_deadlines(void)
 		struct hyperv_service *s = hyperv_services[i];
 
 		pthread_mutex_lock(&s->lock);
-		if (s->deadline && s->deadline <= now()) {
+		if (s->deadline && s->deadline <= hyperv_now()) {
 			s->deadline = 0;
+			hyperv_watch(s);
 			s->kind->timed_out(s);
 		}
 		if (s->deadline && (!next || s->deadline < next))
@@ -94,7 +95,7 @@ static uint64_t look_at_deadlines(void)
 /* Milliseconds for epoll_wait, from a time or 0. */
 static int wait_time(uint64_t until)
 {
-	uint64_t time = now(), ms;
+	uint64_t time = hyperv_now(), ms;
 
 	if (!until)
 		return -1;
@@ -107,11 +108,20 @@ static int wait_time(uint64_t until)
 static void *run(void *arg)
 {
 	struct epoll_event event;
-	uint64_t until, count;
+	uint64_t until = 0, next, count;
 
 	while (!atomic_load(&loop.stop)) {
-		atomic_store(&loop.until, UINT64_MAX);
-		until = look_at_deadlines();
+		/*
+		 * What it was to wake for may be over by then; it wakes all the same, and needs not be
+		 * told of any that come after that.
+		 */
+		if (until <= hyperv_now()) {
+			until = 0;
+			atomic_store(&loop.until, UINT64_MAX);
+		}
+		next = look_at_deadlines();
+		if (next && (!until || next < until))
+			until = next;
 		atomic_store(&loop.until, until ? until : UINT64_MAX);
 		if (host_syscall(SYS_epoll_pwait, loop.epoll, &event, 1, wait_time(until), NULL,
 				 0) != 1)
@@ -126,14 +136,24 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd)
+static int control(int operation, const struct hyperv_service *s, uint32_t number, int fd, bool on)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+	struct epoll_event event = {.events = on ? EPOLLIN | EPOLLET : EPOLLET};
 
 	for (unsigned i = 0; i < HYPERV_SERVICES; i++)
 		if (hyperv_services[i] == s)
 			event.data.u64 = (uint64_t)i << 32 | number;
-	return (int)host_syscall(SYS_epoll_ctl, loop.epoll, EPOLL_CTL_ADD, fd, &event);
+	return (int)host_syscall(SYS_epoll_ctl, loop.epoll, operation, fd, &event);
+}
+
+int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd)
+{
+	return control(EPOLL_CTL_ADD, s, number, fd, true);
+}
+
+void hyperv_loop_watch(const struct hyperv_service *s, uint32_t number, int fd, bool on)
+{
+	control(EPOLL_CTL_MOD, s, number, fd, on);
 }
 
 void hyperv_loop_remove(int fd)

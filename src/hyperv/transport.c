@@ -126,6 +126,7 @@ void hyperv_release(struct file *f)
 	pthread_mutex_lock(&s->lock);
 	drop_message(s);
 	s->mode = HYPERV_CLOSED;
+	hyperv_watch(s);
 	s->kind->reset(s);
 	s->file = NULL;
 	claim_drop(s->claim);
@@ -180,7 +181,7 @@ ssize_t hyperv_read(struct file *f, void *buffer, size_t size, off_t offset)
 ssize_t hyperv_write(struct file *f, const void *buffer, size_t size, off_t offset)
 {
 	struct hyperv_service *s = f->priv;
-	uint8_t message[sizeof(struct hv_kvp_msg)] = {0};
+	uint8_t message[sizeof(struct hv_kvp_msg)];
 	size_t kept = size < s->kind->kept ? size : s->kind->kept;
 	int ret;
 
@@ -191,6 +192,8 @@ ssize_t hyperv_write(struct file *f, const void *buffer, size_t size, off_t offs
 		return -EFAULT;
 	pthread_mutex_lock(&s->lock);
 	ret = s->mode == HYPERV_REMOVED ? -EBADF : s->kind->written(s, message, size);
+	if (ret == 0)
+		hyperv_await(s);
 	pthread_mutex_unlock(&s->lock);
 	return ret < 0 ? ret : (ssize_t)size;
 }
