@@ -7,7 +7,7 @@
 set -u
 build=${1:-build}
 [ $# = 0 ] || shift
-[ $# != 0 ] || set -- vfio pvp vhost_net vsock kick scsi hmm uffd
+[ $# != 0 ] || set -- vfio pvp vhost_net vsock kick scsi hmm uffd hyperv
 . "$(dirname "$0")/lib.sh" "$build"
 row 'what' 'standin' 'compared with' 'ratio' 'goal'
 status=0

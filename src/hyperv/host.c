@@ -85,7 +85,8 @@ int hyperv_host_send(struct hyperv_host *h)
 		return -EMSGSIZE;
 	if (h->fd < 0)
 		return -EPIPE;
-	frame.transaction = ++h->transaction;
+	frame.transaction = ++h->sent;
+	h->sent_size = h->packet_size;
 	ret = transfer(h, parts, true);
 	if (ret < 0)
 		hyperv_host_close(h); /* half a packet may be on the way */
@@ -95,16 +96,17 @@ int hyperv_host_send(struct hyperv_host *h)
 int hyperv_host_receive(struct hyperv_host *h)
 {
 	struct hyperv_frame frame;
-	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, sizeof(h->packet)}};
+	/* An answer is as long as the request: more than that would be of the next one. */
+	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, h->sent_size}};
 	size_t got;
 	int ret;
 
 	if (h->fd < 0)
 		return -EPIPE;
 	ret = transfer(h, parts, false);
-	got = sizeof(h->packet) - parts[1].iov_len;
+	got = h->sent_size - parts[1].iov_len;
 	if (ret == 0 && (frame.size == 0 || frame.size > sizeof(h->packet) || got > frame.size ||
-			 frame.transaction != h->transaction))
+			 frame.transaction <= h->answered || frame.transaction > h->sent))
 		ret = -EPROTO;
 	if (ret == 0 && got < frame.size) {
 		parts[0] = (struct iovec){h->packet + got, frame.size - got};
@@ -114,6 +116,8 @@ int hyperv_host_receive(struct hyperv_host *h)
 	}
 	if (ret < 0)
 		hyperv_host_close(h); /* an answer that is late would be taken for the next */
+	else
+		h->answered = frame.transaction; /* those before it will have no answer */
 	h->packet_size = ret == 0 ? frame.size : 0;
 	return ret;
 }
@@ -130,7 +134,7 @@ void hyperv_host_begin(struct hyperv_host *h, unsigned type, size_t size)
 	h->ic.ic.version = h->version;
 	h->ic.ic.type = (uint16_t)type;
 	h->ic.ic.size = (uint16_t)size;
-	h->ic.ic.transaction = (uint8_t)(h->transaction + 1);
+	h->ic.ic.transaction = (uint8_t)(h->sent + 1);
 	h->ic.ic.flags = HYPERV_IC_TRANSACTION | HYPERV_IC_REQUEST;
 }
 

@@ -25,12 +25,13 @@ struct hyperv_host {
 	int fd;                                   /* the host's own; -1: the channel has ended */
 	unsigned type;                            /* HYPERV_IC_KVP, ... */
 	struct hyperv_version framework, version; /* negotiated */
-	uint64_t transaction;                     /* the last one */
+	uint64_t sent, answered;                  /* packets; they are numbered from 1 */
 	union {
 		uint8_t packet[HYPERV_PACKET_MAX]; /* sent, then received */
 		struct hyperv_ic ic;
 	};
 	size_t packet_size;
+	size_t sent_size; /* of the last one that was sent */
 };
 
 /* ---- host.c ---- */
@@ -50,7 +51,8 @@ int64_t hyperv_host_request(struct hyperv_host *h, const void *body, size_t size
 void hyperv_host_begin(struct hyperv_host *h, unsigned type, size_t size);
 /*
  * The two halves of any exchange.  What is sent is h->packet, of h->packet_size bytes: 0 or
- * -errno; what comes, for the same transaction, replaces it.
+ * -errno; what comes replaces it, and answers one that has been sent after those that have been
+ * answered.  Several can be on their way; the guest takes one after the other.
  */
 int hyperv_host_send(struct hyperv_host *h);
 int hyperv_host_receive(struct hyperv_host *h);

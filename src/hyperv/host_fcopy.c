@@ -11,6 +11,9 @@
 #include "hyperv/host.h"
 #include "hyperv/utf.h"
 
+#define AHEAD 8u /* their answers fit into a socket's buffer, for the guest does not wait to send \
+		  */
+
 /* With its end; what the guest's kernel makes of it must have room as UTF-8, too. */
 static int put_path(const char *text, const char *end, void *to)
 {
@@ -54,22 +57,58 @@ static int64_t fill(int source, uint8_t *piece)
 	return (int64_t)filled;
 }
 
+/* Sends the next piece: its size, 0 at the end, or -errno. */
+static int64_t send_piece(struct hyperv_host *h, int source, uint64_t offset)
+{
+	struct hv_do_fcopy *m = (struct hv_do_fcopy *)h->ic.body;
+	int64_t n;
+
+	hyperv_host_begin(h, h->type, sizeof(*m));
+	n = fill(source, m->data);
+	if (n <= 0)
+		return n;
+	m->hdr.operation = WRITE_TO_FILE;
+	m->offset = offset;
+	m->size = (uint32_t)n;
+	return hyperv_host_send(h) < 0 ? -EPIPE : n;
+}
+
+/* The status of the oldest piece on its way, or a negative number. */
+static int64_t end_piece(struct hyperv_host *h)
+{
+	int ret = hyperv_host_receive(h);
+
+	if (ret < 0)
+		return ret;
+	return h->packet_size < HYPERV_IC_SIZE ? -EPROTO : (int64_t)h->ic.ic.status;
+}
+
+/*
+ * A few pieces are sent ahead, so that the guest finds the next one when it is done with one.  All
+ * are waited for, whatever happens to one.
+ */
 static int64_t write_all(struct hyperv_host *h, int source, struct hyperv_copy *copy)
 {
-	struct hv_do_fcopy m = {.hdr.operation = WRITE_TO_FILE};
-	int64_t n, status;
+	uint64_t offset = 0;
+	int64_t status = HV_S_OK, n = 1;
+	unsigned ahead = 0;
 
-	while ((n = fill(source, m.data)) > 0) {
-		m.offset = copy->copied;
-		m.size = (uint32_t)n;
-		status = hyperv_host_request(h, &m, sizeof(m));
-		if (status != HV_S_OK)
-			return status;
-		copy->copied += (uint64_t)n;
-		if (copy->progress && !copy->progress(copy->copied, copy->arg))
-			return -ECANCELED;
+	while (status == HV_S_OK && (n > 0 || ahead)) {
+		while (n > 0 && ahead < AHEAD && (n = send_piece(h, source, offset)) > 0) {
+			offset += (uint64_t)n;
+			ahead++;
+		}
+		if (ahead) {
+			ahead--;
+			status = end_piece(h);
+			copy->copied = offset - (uint64_t)ahead * DATA_FRAGMENT;
+		}
+		if (status == HV_S_OK && copy->progress && !copy->progress(copy->copied, copy->arg))
+			status = -ECANCELED;
 	}
-	return n;
+	while (ahead-- && h->fd >= 0)
+		end_piece(h);
+	return status == HV_S_OK && n < 0 ? n : status;
 }
 
 int64_t hyperv_copy_file(struct hyperv_host *h, int source, struct hyperv_copy *copy)
