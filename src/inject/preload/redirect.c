@@ -19,6 +19,8 @@
 
 #include "inject/x86_64/raw.h"
 #include "next.h"
+
+#define PAGE 4096u
 #include "tree/prefixes.h"
 
 char root[ROOT_MAX];
@@ -97,13 +99,39 @@ static enum cwd cwd_get(void)
 	return now;
 }
 
+/*
+ * Whether the path is in memory that a system call can't read: the kernel says so.  What a
+ * userfaultfd is to be asked for is there afterwards.
+ */
+static COLD bool out_of_reach(const struct runtime *rt, const char *path)
+{
+	char part[64];
+	size_t size;
+
+	for (const char *at = path; at < path + PATH_MAX; at += size) {
+		size = PAGE - (uintptr_t)at % PAGE;
+		size = size < sizeof(part) ? size : sizeof(part);
+		rt->memory_reach(at, size, false);
+		if (rt->fetch(part, at, size))
+			return true;
+		if (memchr(part, '\0', size))
+			return false;
+	}
+	return false;
+}
+
 bool suspect_slow(int dirfd, const char *path)
 {
+	const struct runtime *rt = live();
+
 	if (unlikely(root_length < 0)) {
 		root_start();
 		if (root_length == 0)
 			return false;
 	}
+	if (unlikely(rt && atomic_load_explicit(rt->memory_attention, memory_order_relaxed)) &&
+	    out_of_reach(rt, path))
+		return false;
 	if (path[0] == '/')
 		return path_suspect(path) || fdinfo_suspect(path);
 	if (!path[0])
