@@ -68,6 +68,15 @@ void *live_realloc(void *block, size_t size)
 	return next_realloc(block, size);
 }
 
+/* Of syscall(2) alone: what libc does for itself is not seen. */
+long syscall_futex(uint32_t *word, int operation, uint32_t value, const void *timeout,
+		   uint32_t *other, uint32_t more)
+{
+	return WITH_MEMORY(result(raw_syscall(SYS_futex, (long)word, operation, value,
+					      (long)timeout, (long)other, more)),
+			   reach_slow, word, sizeof(*word), false);
+}
+
 /* Whether it is this process's pagemap: /proc/PID/pagemap, /proc/PID/task/TID/pagemap. */
 static bool is_pagemap(int fd)
 {

@@ -136,7 +136,7 @@ int live_epoll_wait(int fd, struct epoll_event *events, int count, int timeout)
 int live_nanosleep(const struct timespec *time, struct timespec *left)
 {
 	live()->before_wait();
-	return next_nanosleep(time, left);
+	return WITH_MEMORY(next_nanosleep(time, left), reach_slow, time, sizeof(*time), false);
 }
 
 int live_clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
