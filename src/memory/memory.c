@@ -216,6 +216,8 @@ static enum memory_verdict resolve_other(const struct memory_access *a, void **r
 		return MEMORY_RETRY;
 	case WATCH_POISONED:
 		return MEMORY_POISONED;
+	case WATCH_BEYOND:
+		return MEMORY_SIGBUS;
 	case WATCH_ASK:
 		break;
 	}

@@ -118,6 +118,7 @@ enum watch_verdict {
 	WATCH_RETRY,    /* it has been resolved */
 	WATCH_ASK,      /* wait for the owner */
 	WATCH_POISONED, /* SIGBUS */
+	WATCH_BEYOND,   /* SIGBUS: there can be no page, the file has ended */
 };
 
 /*

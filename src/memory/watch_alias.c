@@ -89,9 +89,14 @@ static bool map_over(uintptr_t place, size_t size, off_t offset, int fd)
 static int descriptor_of(const struct memory_vma *v)
 {
 	static char buffer[4096] __attribute__((aligned(8)));
-	int fd = host_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), found = -1;
+	static int found = -1; /* the last time */
 	long n;
+	int fd;
 
+	if (is_of(found, v))
+		return found;
+	found = -1;
+	fd = host_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	while (found < 0 && (n = host_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
@@ -242,6 +247,19 @@ void *watch_stage(const struct watch_range *r, uintptr_t at)
 		return p;
 	host_munmap((void *)place, r->page_size);
 	return NULL;
+}
+
+bool watch_is_beyond(const struct watch_range *r, uintptr_t at)
+{
+	struct memory_vma v;
+	struct stat st;
+	int fd;
+
+	if (r->kind == MEMORY_ANON || !memory_mapping(at, &v))
+		return false;
+	fd = descriptor_of(&v);
+	return fd >= 0 && host_fstat(fd, &st) == 0 &&
+	       v.offset + (at - v.start) >= (uint64_t)st.st_size;
 }
 
 /* ---- the page cache ---- */

@@ -60,6 +60,8 @@ static enum watch_verdict classify_missing(const struct watch_range *r, uintptr_
 		return WATCH_ASK;
 	}
 	*ret_reason = watch_is_cached(r, at) ? WATCH_MINOR : WATCH_MISSING;
+	if (*ret_reason == WATCH_MISSING && watch_is_beyond(r, at))
+		return WATCH_BEYOND;
 	if (r->modes & *ret_reason)
 		return WATCH_ASK;
 	watch_reveal(r, at, at + r->page_size, 0, MARK_WP);

@@ -20,7 +20,7 @@
 
 struct fill {
 	uintptr_t to;
-	const char *from;
+	const char *from; /* NULL: zeroes */
 	size_t size;
 	unsigned flags;
 };
@@ -48,17 +48,23 @@ static void settle(const struct watch_range *r, uintptr_t start, uintptr_t end, 
  */
 static uintptr_t missing_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool strict)
 {
-	uintptr_t to, next;
+	uintptr_t to, next, gap;
 	uint64_t mark;
 
-	if (!watch_traps(r) && watch_next(r, at, end, false, &end) != at)
-		return at;
 	for (to = at; to < end; to = next) {
 		next = watch_marks_run(to, end, r->page_size, &mark);
-		if (watch_traps(r) && !watch_is_missing(r, mark) && !(mark & MARK_POISON))
-			break;
 		if (strict && mark & (MARK_WP | MARK_POISON))
 			break;
+		if (mark & MARK_POISON)
+			continue;
+		if (watch_traps(r) && !watch_is_missing(r, mark))
+			break;
+		if (watch_traps(r))
+			continue;
+		if (memory_populated(to, next, false, &gap) != to)
+			break;
+		if (gap < next)
+			return gap;
 	}
 	return to;
 }
@@ -95,8 +101,7 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 		cached = watch_is_cached(r, to);
 		end = watch_cached_run(r, to, end, cached);
 	}
-	if (watch_traps(r) && !r->by_protection)
-		advise(to, end, MADV_GUARD_REMOVE);
+	watch_unguard(r, to, end);
 	n = write_pages(to, f->from, end - to);
 	/* The file has pages now that it hadn't before, and that the kernel's COPY doesn't make. */
 	if (!cached)
@@ -121,6 +126,17 @@ static long copy_private(const struct watch_range *r, const struct fill *f)
 	return n;
 }
 
+/* A private mapping of a file has the file's pages where it has none of its own. */
+static long zero_file(const struct watch_range *r, const struct fill *f)
+{
+	static const char zeroes[MEMORY_PAGE];
+	struct fill page = {.to = f->to, .from = zeroes, .size = MEMORY_PAGE};
+
+	if (missing_run(r, f->to, f->to + MEMORY_PAGE, true) == f->to)
+		return -EEXIST;
+	return copy_private(r, &page);
+}
+
 /* Pages of nothing appear where nothing traps. */
 static long zero_private(const struct watch_range *r, const struct fill *f)
 {
@@ -130,7 +146,11 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 	if (end == to)
 		return -EEXIST;
 	ret = watch_reveal(r, to, end, 0, 0);
+	if (!(r->protection & PROT_READ))
+		host_mprotect((void *)to, end - to, PROT_READ);
 	advise(to, end, MADV_POPULATE_READ);
+	if (!(r->protection & PROT_READ))
+		watch_apply(r, to, end);
 	return ret < 0 ? ret : (long)(end - to);
 }
 
@@ -148,6 +168,7 @@ static long write_alias(const struct watch_range *r, uintptr_t to, const char *f
 	long ret = -EFAULT;
 	char byte;
 
+	/* Without `from` they are zeroes. */
 	if (from && copy_guarded(alias, from, size) == 0)
 		return (long)size;
 	for (; done < size; done += step)
@@ -170,14 +191,36 @@ static int reserve_huge(char *p, size_t size)
 	return ret == -EINVAL ? 0 : ret; /* before 5.14 it is not known */
 }
 
+/* In the page table, as it is in the kernel when the ioctl returns. */
+static void populate(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags)
+{
+	bool write = r->shared && r->protection & PROT_WRITE && !(flags & WATCH_PROTECT);
+
+	advise(start, end, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+/* The page has been taken out of the file meanwhile, by ftruncate(2) for instance. */
+static bool has_vanished(const struct watch_range *r, uintptr_t at)
+{
+	uint8_t state;
+
+	return watch_mark(at) & MARK_PRESENT && memory_states(at, at + MEMORY_PAGE, &state) == 0 &&
+	       !state && !watch_is_cached(r, at);
+}
+
 static long copy_shared(const struct watch_range *r, const struct fill *f)
 {
-	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	uintptr_t to = f->to, end;
 	long n;
 	int ret;
 
-	if (!r->alias)
+	if (!r->alias || watch_is_beyond(r, to))
 		return -ENOMEM;
+	if (has_vanished(r, to)) {
+		watch_marks_change(to, to + r->page_size, r->page_size, MARK_PRESENT, 0);
+		watch_trap(r, to, to + r->page_size);
+	}
+	end = missing_run(r, to, to + f->size, false);
 	end = watch_cached_run(r, to, end, false);
 	if (end == to)
 		return -EEXIST;
@@ -186,7 +229,11 @@ static long copy_shared(const struct watch_range *r, const struct fill *f)
 	n = write_alias(r, to, f->from, end - to);
 	if (n < 0)
 		return n;
+	/* Mapped once, at its place. */
+	advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, to) + (size_t)n,
+	       MADV_DONTNEED);
 	ret = watch_reveal(r, to, to + (uintptr_t)n, f->flags, 0);
+	populate(r, to, to + (uintptr_t)n, f->flags);
 	return ret < 0 ? ret : n;
 }
 
@@ -201,6 +248,7 @@ static long show_cached(const struct watch_range *r, const struct fill *f)
 	if (end == to)
 		return -EFAULT;
 	ret = watch_reveal(r, to, end, f->flags, 0);
+	populate(r, to, end, f->flags);
 	return ret < 0 ? ret : (long)(end - to);
 }
 
@@ -289,6 +337,9 @@ long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 	struct watch_range *r = watch_at(to);
 	long ret;
 
+	if (!from)
+		return -EFAULT;
+
 	if (r && r->shared)
 		watch_alias_make(r);
 	ret = in_chunks(r && r->shared                   ? copy_shared
@@ -305,7 +356,10 @@ long watch_zero(uintptr_t to, size_t size)
 
 	if (r && r->shared)
 		watch_alias_make(r);
-	return in_chunks(r && r->shared ? copy_shared : zero_private, to, NULL, size, 0);
+	return in_chunks(r && r->shared                ? copy_shared
+			 : r && r->kind == MEMORY_FILE ? zero_file
+						       : zero_private,
+			 to, NULL, size, 0);
 }
 
 long watch_continue(uintptr_t to, size_t size, unsigned flags)

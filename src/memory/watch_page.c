@@ -185,6 +185,12 @@ int watch_begin(struct watch_range *r)
 	return ret;
 }
 
+void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	if (!r->by_protection && (watch_traps(r) || watch_marks_kept()))
+		advise(start, end, MADV_GUARD_REMOVE);
+}
+
 int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags,
 		 unsigned keep)
 {
@@ -199,8 +205,7 @@ int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, un
 			   (MARK_WP | MARK_PROTECTED | MARK_POISON) & ~keep, add);
 	if (protected)
 		ret = watch_apply(r, start, end);
-	if (watch_traps(r) && !r->by_protection)
-		advise(start, end, MADV_GUARD_REMOVE);
+	watch_unguard(r, start, end);
 	return ret;
 }
 

@@ -93,6 +93,8 @@ void watch_alias_make(struct watch_range *r);
 void watch_alias_free(const struct watch_range *r);
 /* Where the page is written to that is, or is to be, at `at`. */
 char *watch_alias_at(const struct watch_range *r, uintptr_t at);
+/* Whether it is beyond the end of the file, as far as that can be known. */
+bool watch_is_beyond(const struct watch_range *r, uintptr_t at);
 /* Memory for a huge page that is to be moved to `at`, of the same file; NULL: there is none. */
 void *watch_stage(const struct watch_range *r, uintptr_t at);
 /* Whether the page is in the page cache; and the end of what is, or isn't. */
@@ -116,6 +118,8 @@ bool watch_is_poisoned(uintptr_t at, uint64_t mark);
 bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* Makes what is missing in the mapping of a new range trap, and marks what is there. */
 int watch_begin(struct watch_range *r);
+/* Removes the markers of [start, end), of which all are ours. */
+void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /*
  * What is missing in [start, end) traps no more: what is in the page cache appears, or pages of
  * nothing.  Without WATCH_PROTECT in `flags` it is not protected; MARK_WP in `keep`: it stays so.

@@ -17,6 +17,9 @@ uint64_t watch_shown(uintptr_t address, uint64_t entry)
 		return entry;
 	if (watch_is_missing(r, mark))
 		entry &= PAGEMAP_SOFT_DIRTY;
+	/* What the kernel would have put into the page table. */
+	if (mark & MARK_PRESENT && r->shared && !(entry & PAGEMAP_PRESENT))
+		entry |= PAGEMAP_PRESENT | PAGEMAP_FILE | PAGEMAP_EXCLUSIVE;
 	if (!(mark & (MARK_WP | MARK_RWP)))
 		return entry;
 	/* Where there is no page, a marker is. */

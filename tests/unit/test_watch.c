@@ -316,7 +316,7 @@ static void test_protected_pages(void **state)
 static void test_protection_of_missing_pages(void **state)
 {
 	char *p = rig_map(8 * PAGE);
-	static char page[PAGE];
+	static char page[PAGE], pages[2 * PAGE];
 
 	watch_rig_start(answer_protection);
 	assert_int_equal(rig_watch(p, 8 * PAGE, WATCH_WP | WATCH_UNPOPULATED), 0);
@@ -335,6 +335,10 @@ static void test_protection_of_missing_pages(void **state)
 	assert_int_equal(rig_copy(p + 5 * PAGE, page, PAGE, WATCH_PROTECT), PAGE);
 	p[5 * PAGE] = 1;
 	assert_int_equal(watch_rig_messages(), 3);
+	/* Up to the page that is there. */
+	p[7 * PAGE] = 9;
+	assert_int_equal(rig_copy(p + 6 * PAGE, pages, 2 * PAGE, 0), PAGE);
+	assert_int_equal(p[7 * PAGE], 9);
 	rig_unwatch(p, 8 * PAGE);
 	rig_munmap(p, 8 * PAGE);
 }
