@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The first retry is soon, since after a suspend nothing is wrong; each further one takes twice as
- * long as the one before, until something has come from the device.
+ * The first retry is at once, since after a suspend nothing is wrong; each further one takes twice
+ * as long as the one before, until the kernel's side has answered a registration.
  */
 #include "agent/link.h"
 
@@ -21,7 +21,6 @@ void link_init(struct link *l, const char *name)
 	l->name = name;
 	l->fd = -1;
 	l->due = CLOCK_NEVER;
-	l->wait = WAIT_MIN;
 }
 
 void link_opened(struct link *l, int fd)
@@ -34,7 +33,7 @@ void link_opened(struct link *l, int fd)
 void link_greeted(struct link *l)
 {
 	l->greeted = true;
-	l->wait = WAIT_MIN;
+	l->wait = 0;
 	l->complaint = 0;
 }
 
@@ -51,7 +50,7 @@ void link_failed(struct link *l, int error)
 {
 	link_close(l);
 	l->due = clock_now() + l->wait;
-	l->wait = clock_earlier(2 * l->wait, WAIT_MAX);
+	l->wait = l->wait ? clock_earlier(2 * l->wait, WAIT_MAX) : WAIT_MIN;
 	if (error == l->complaint)
 		return;
 	l->complaint = error;

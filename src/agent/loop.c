@@ -3,8 +3,9 @@
  * The agent's loop: waits for the devices, the keeper, signals and times, and hands what comes to
  * the services.  All of them are of one thread.  None of them waits for anything but the disk.
  *
- * While file systems are frozen nothing may be written, so file copies stand still (their device
- * is not read, and the host waits), and key-value pairs are kept in memory.
+ * While file systems are frozen nothing may be written, so key-value pairs are kept in memory, and
+ * what the host wants of a file copy is kept until they are thawed.  The device is read all the
+ * same, because the kernel fails every further request as long as one has not been read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,11 @@ struct agent {
 	bool frozen, ready, stop;
 	int status;
 	_Alignas(8) uint8_t message[MESSAGE_MAX];
+
+	/* For after the thaw: a message about a copy, and that one will not go on. */
+	bool cancel;
+	size_t kept_size;
+	_Alignas(8) uint8_t kept[MESSAGE_MAX];
 };
 
 static void hold_writes(struct agent *a, bool hold)
@@ -67,8 +73,12 @@ static void failed(struct agent *a, struct link *l, int error)
 	if (l == &a->vss_link)
 		vss_forget(&a->vss);
 	if (l == &a->fcopy_link) {
-		fcopy_cancel(&a->fcopy);
 		uio_close(&a->uio);
+		a->kept_size = 0;
+		if (a->frozen)
+			a->cancel = true;
+		else
+			fcopy_cancel(&a->fcopy);
 	}
 	link_failed(l, error);
 	if (a->options->once) {
@@ -192,9 +202,16 @@ static void serve_vss(struct agent *a)
 	}
 }
 
+static void answer_fcopy(struct agent *a, const void *message, size_t size)
+{
+	uint32_t status = fcopy_message(&a->fcopy, message, size, false);
+
+	send_answer(a, &a->fcopy_link, &status, sizeof(status));
+	fcopy_settle(&a->fcopy);
+}
+
 static void serve_fcopy(struct agent *a)
 {
-	uint32_t status;
 	size_t size;
 	int ret;
 
@@ -210,11 +227,25 @@ static void serve_fcopy(struct agent *a)
 	if (!a->fcopy_link.greeted && size == sizeof(uint32_t)) {
 		link_greeted(&a->fcopy_link);
 		log_line(LOG_INFO, "fcopy: registered");
-		return;
+	} else if (a->frozen) {
+		/* A second one: the kernel does not wait for an answer to the first any more. */
+		memcpy(a->kept, a->message, size);
+		a->kept_size = size;
+	} else {
+		answer_fcopy(a, a->message, size);
 	}
-	status = fcopy_message(&a->fcopy, a->message, size, false);
-	send_answer(a, &a->fcopy_link, &status, sizeof(status));
-	fcopy_settle(&a->fcopy);
+}
+
+static void go_on_with_copies(struct agent *a)
+{
+	size_t size = a->kept_size;
+
+	if (a->cancel)
+		fcopy_cancel(&a->fcopy);
+	a->cancel = false;
+	a->kept_size = 0;
+	if (size)
+		answer_fcopy(a, a->kept, size);
 }
 
 static void serve_keeper(struct agent *a)
@@ -277,6 +308,8 @@ static int64_t due(const struct agent *a)
 static void follow_state(struct agent *a)
 {
 	hold_writes(a, vss_is_frozen(&a->vss));
+	if (!a->frozen)
+		go_on_with_copies(a);
 	/* Once: systemd waits for it; a service whose device is not there must not hold it up. */
 	if (!a->ready && (a->kvp_link.greeted || a->kvp_link.fd < 0) &&
 	    (a->vss_link.greeted || a->vss_link.fd < 0) &&
@@ -293,7 +326,7 @@ static void wait_and_serve(struct agent *a)
 		{.fd = a->vss.keeper, .events = POLLIN},
 		{.fd = a->vss_link.fd, .events = POLLIN},
 		{.fd = a->kvp_link.fd, .events = POLLIN},
-		{.fd = a->frozen ? -1 : a->fcopy_link.fd, .events = POLLIN},
+		{.fd = a->frozen && a->uio.fd >= 0 ? -1 : a->fcopy_link.fd, .events = POLLIN},
 	};
 	int64_t at = due(a), left = at == CLOCK_NEVER ? 0 : at - clock_now();
 	struct timespec wait = {0};
@@ -315,7 +348,7 @@ static void wait_and_serve(struct agent *a)
 	}
 	if (p[3].revents && a->kvp_link.fd == p[3].fd)
 		serve_kvp(a);
-	if (p[4].revents && a->fcopy_link.fd == p[4].fd && !a->frozen)
+	if (p[4].revents && a->fcopy_link.fd == p[4].fd && !(a->frozen && a->uio.fd >= 0))
 		serve_fcopy(a);
 }
 

@@ -21,7 +21,7 @@
 #include "agent/clock.h"
 #include "agent/log.h"
 
-#define LOCK_PATIENCE  (100 * CLOCK_MS)
+#define LOCK_PATIENCE  (10 * CLOCK_MS)
 #define RETRY          (10 * CLOCK_MS)
 #define RETRY_FAILED   CLOCK_SECOND
 #define SPACING        10 /* of the time that a write takes, between writes */

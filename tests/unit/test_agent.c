@@ -388,6 +388,35 @@ static void test_quiet_while_frozen(void **state)
 	assert_int_equal(access(file, F_OK), -1);
 }
 
+/* A copy is given up, and registered for again, while its file can't be removed. */
+static void test_copies_while_frozen(void **state)
+{
+	struct hv_start_fcopy m = {.hdr.operation = START_FILE_COPY};
+	struct hv_fcopy_hdr cancel = {.operation = CANCEL_FCOPY};
+	struct scene *s = *state;
+	uint32_t status;
+
+	start(s);
+	memcpy((uint8_t *)&m + offsetof(struct hv_start_fcopy, file_name), "file", 5);
+	memcpy((uint8_t *)&m + offsetof(struct hv_start_fcopy, path_name), "a", 2);
+	assert_int_equal(agent_rig_ask_fcopy(s->fcopy, &m, sizeof(m)), HV_S_OK);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
+	close(s->fcopy);
+	s->fcopy = agent_rig_register(&s->rig, HYPERV_FCOPY_PATH);
+	assert_int_equal(rmdir(s->a), -1);
+	/* Of two messages the second counts. */
+	assert_int_equal(send(s->fcopy, &m, sizeof(m), 0), sizeof(m));
+	assert_int_equal(send(s->fcopy, &cancel, sizeof(cancel), 0), sizeof(cancel));
+	usleep(50000);
+	assert_int_equal(recv(s->fcopy, &status, sizeof(status), MSG_DONTWAIT), -1);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
+	agent_rig_expect(s->fcopy, &status, sizeof(status));
+	assert_int_equal(status, HV_E_FAIL);
+	assert_int_equal(rmdir(s->a), 0);
+	assert_int_equal(recv(s->fcopy, &status, sizeof(status), MSG_DONTWAIT), -1);
+	check_ended(s, SIGTERM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +430,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_watchdog, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thawed_at_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiet_while_frozen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_copies_while_frozen, setup, teardown),
 	};
 
 	freezing = mmap(NULL, sizeof(*freezing), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
