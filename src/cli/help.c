@@ -48,6 +48,7 @@ static const char run[] =
 	"                                 kernel's, or our own (auto)\n"
 	"  --hyperv[=KEY=VALUE,...]       Hyper-V's guest services, /dev/vmbus/hv_*, with 'standin kvp',\n"
 	"                                 'vss' and 'copy' as their host: timeouts=FACTOR,\n"
+	"                                 uio=on (fcopy as Linux 6.10 has it),\n"
 	"                                 freeze=DIR[:DIR]... (see standin-hyperv(1))\n"
 	"  --vdpa MODEL[,KEY=VALUE]...    add a vDPA device, /dev/vhost-vdpa-0 and on (see 'standin\n"
 	"                                 list --devices')\n"

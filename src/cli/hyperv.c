@@ -81,8 +81,8 @@ static void status_of_run(const struct guest_options *o, const struct running *r
 		struct row row = {.state = "disabled", .framework = "-", .version = "-"};
 
 		strcpy(row.service, services[i]);
-		snprintf(path, sizeof(path), "%s/root/dev/vmbus/hv_%s", r->directory, services[i]);
-		if (access(path, F_OK) == 0)
+		snprintf(path, sizeof(path), "%s/disabled-%s", r->directory, services[i]);
+		if (access(path, F_OK) < 0)
 			continue;
 		print_row(o, r, 0, &row, *first);
 		*first = false;
@@ -143,6 +143,12 @@ static int do_resume(const struct guest_options *o, const struct running *list, 
 	return tell_all(list, "hyperv-resume");
 }
 
+/* Whether it is the service that newer kernels give away as a uio device. */
+static bool has_uio(const struct running *r, const char *service)
+{
+	return strcmp(service, "fcopy") == 0 && strstr(r->config, ",uio=on");
+}
+
 /* Takes the node out of the tree, or puts it back: the exit status. */
 static int move_node(const struct running *list, const char *service, bool back)
 {
@@ -151,7 +157,9 @@ static int move_node(const struct running *list, const char *service, bool back)
 	for (; list; list = list->next) {
 		if (!guest_is_hyperv(list))
 			continue;
-		snprintf(node, sizeof(node), "%s/root/dev/vmbus/hv_%s", list->directory, service);
+		snprintf(node, sizeof(node), "%s/root/dev/%s%s", list->directory,
+			 has_uio(list, service) ? "uio0" : "vmbus/hv_",
+			 has_uio(list, service) ? "" : service);
 		snprintf(away, sizeof(away), "%s/disabled-%s", list->directory, service);
 		if (rename(back ? away : node, back ? node : away) < 0 && errno != ENOENT) {
 			complain("hyperv: %s: %s", node, strerror(errno));

@@ -376,6 +376,8 @@ char *config_format(const struct config *c)
 	}
 	if (c->hyperv.on) {
 		fprintf(out, "hyperv timeouts=%.6f", c->hyperv.timeouts);
+		if (c->hyperv.uio)
+			fputs(",uio=on", out);
 		if (c->hyperv.freeze) {
 			fputs(",freeze=", out);
 			keys_print_value(out, c->hyperv.freeze);

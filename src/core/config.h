@@ -71,6 +71,7 @@ struct net_config {
 struct hyperv_config {
 	bool on;
 	double timeouts; /* the kernel's, times this; 1 */
+	bool uio;        /* fcopy as Linux 6.10 and later have it */
 	char *freeze;    /* DIR[:DIR]...: file systems that may be frozen; NULL: none */
 };
 

@@ -136,6 +136,10 @@ static int set_hyperv_key(struct hyperv_config *h, const char *name, const char 
 					     "hyperv: timeouts is a factor up to 1000, not '%s'",
 					     value);
 	}
+	if (strcmp(name, "uio") == 0)
+		return config_parse_bool(value, &h->uio) < 0
+			       ? config_fail(error, "hyperv: uio is on or off, not '%s'", value)
+			       : 0;
 	if (strcmp(name, "freeze") == 0)
 		return config_replace_string(&h->freeze, value, error);
 	return config_fail(error, "hyperv: no key is named '%s'", name);

@@ -11,13 +11,18 @@
  */
 #include <string.h>
 
+#include "core/config.h"
 #include "core/hostfd.h"
+#include "core/instance.h"
 #include "hyperv/hyperv.h"
 
 static struct hyperv_service *find(const char *name)
 {
+	bool newer = instance && instance->config->hyperv.uio;
+
 	for (unsigned i = 0; i < HYPERV_SERVICES; i++)
-		if (strcmp(hyperv_services[i]->kind->name, name) == 0)
+		if (strcmp(hyperv_services[i]->kind->name, name) == 0 &&
+		    hyperv_services[i] != (newer ? &hyperv_fcopy : &hyperv_uio))
 			return hyperv_services[i];
 	return NULL;
 }

@@ -143,6 +143,7 @@ static void suspend(struct hyperv_service *s)
 static const struct hyperv_kind kind = {
 	.name = "fcopy",
 	.path = HYPERV_FCOPY_PATH,
+	.major = HYPERV_MISC_MAJOR,
 	.minor = 262,
 	.packet_max = HYPERV_FCOPY_PACKET_MAX,
 	.offer = {frameworks, 1, versions, 1},

@@ -59,7 +59,7 @@ struct hyperv_service;
 struct hyperv_kind {
 	const char *name; /* "kvp" */
 	const char *path; /* of the device */
-	unsigned minor;
+	unsigned major, minor;
 	size_t packet_max;
 	struct hyperv_offer offer;
 	/* What the daemon wrote: 0 or -errno.  Of `size` bytes the first `kept` are at `message`.
@@ -117,9 +117,13 @@ struct hyperv_service {
 	uint64_t n_requests, n_failed;
 };
 
-#define HYPERV_SERVICES 3u
+#define HYPERV_MISC_MAJOR 10u
+
+#define HYPERV_SERVICES 4u
 extern struct hyperv_service *const hyperv_services[HYPERV_SERVICES];
-extern struct hyperv_service hyperv_kvp, hyperv_vss, hyperv_fcopy;
+/* Of fcopy and uio only one has a node. */
+extern struct hyperv_service hyperv_kvp, hyperv_vss, hyperv_fcopy, hyperv_uio;
+extern const struct ioctl_table hyperv_no_ioctls;
 
 /* ---- transport.c: the daemon's file; the first four take the lock ---- */
 
@@ -146,6 +150,10 @@ void hyperv_suspend(struct hyperv_service *s);
 void hyperv_resume(struct hyperv_service *s);
 /* The child of a fork has nothing of the service, and lets go of its descriptors. */
 void hyperv_forget(struct hyperv_service *s);
+
+/* ---- uio.c: fcopy's file of newer kernels ---- */
+
+extern const struct file_ops hyperv_uio_ops;
 
 /* ---- channel.c: the host's packets ---- */
 

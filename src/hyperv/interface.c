@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The device nodes, which are there with --hyperv.  All are of major number 10 (misc), with
- * numbers that the kernel gives out in turn.
+ * The device nodes, which are there with --hyperv.  Those of /dev/vmbus are of major number 10
+ * (misc), with numbers that the kernel gives out in turn.
  */
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -11,32 +11,37 @@
 #include "core/ioctl.h"
 #include "hyperv/hyperv.h"
 
-#define MISC_MAJOR 10
-
 struct hyperv_service *const hyperv_services[HYPERV_SERVICES] = {
 	&hyperv_kvp,
 	&hyperv_vss,
 	&hyperv_fcopy,
+	&hyperv_uio,
 };
 
-static const struct ioctl_table no_ioctls = {.kind = "hyperv", .unknown = -ENOTTY};
+const struct ioctl_table hyperv_no_ioctls = {.kind = "hyperv", .unknown = -ENOTTY};
 
-#define OPS(service)                                                                 \
-	{                                                                            \
-		.kind = "hv_" #service, .ioctls = &no_ioctls, .messages = true,      \
-		.open = hyperv_open, .release = hyperv_release, .read = hyperv_read, \
-		.write = hyperv_write, .trace_message = hyperv_trace_##service,      \
+#define OPS(service)                                                                   \
+	{                                                                              \
+		.kind = "hv_" #service, .ioctls = &hyperv_no_ioctls, .messages = true, \
+		.open = hyperv_open, .release = hyperv_release, .read = hyperv_read,   \
+		.write = hyperv_write, .trace_message = hyperv_trace_##service,        \
 	}
 
-static const struct file_ops ops[HYPERV_SERVICES] = {OPS(kvp), OPS(vss), OPS(fcopy)};
+static const struct file_ops ops[] = {OPS(kvp), OPS(vss), OPS(fcopy)};
 
 static int hyperv_start(struct instance *i)
 {
 	int ret = 0;
 
-	for (unsigned n = 0; n < HYPERV_SERVICES && i->config->hyperv.on && ret == 0; n++)
-		ret = node_add(hyperv_services[n]->kind->path, &ops[n], hyperv_services[n],
-			       (uint32_t)makedev(MISC_MAJOR, hyperv_services[n]->kind->minor));
+	for (unsigned n = 0; n < HYPERV_SERVICES && i->config->hyperv.on && ret == 0; n++) {
+		const struct hyperv_kind *kind = hyperv_services[n]->kind;
+		bool newer = hyperv_services[n] == &hyperv_uio;
+
+		if (hyperv_services[n] == (i->config->hyperv.uio ? &hyperv_fcopy : &hyperv_uio))
+			continue;
+		ret = node_add(kind->path, newer ? &hyperv_uio_ops : &ops[n], hyperv_services[n],
+			       (uint32_t)makedev(kind->major, kind->minor));
+	}
 	return ret;
 }
 

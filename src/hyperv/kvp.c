@@ -282,6 +282,7 @@ static void suspend(struct hyperv_service *s)
 static const struct hyperv_kind kind = {
 	.name = "kvp",
 	.path = HYPERV_KVP_PATH,
+	.major = HYPERV_MISC_MAJOR,
 	.minor = 261,
 	.packet_max = HYPERV_KVP_PACKET_MAX,
 	.offer = {frameworks, 2, versions, 3},

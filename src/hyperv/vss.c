@@ -141,6 +141,7 @@ static void suspend(struct hyperv_service *s)
 static const struct hyperv_kind kind = {
 	.name = "vss",
 	.path = HYPERV_VSS_PATH,
+	.major = HYPERV_MISC_MAJOR,
 	.minor = 260,
 	.packet_max = HYPERV_VSS_PACKET_MAX,
 	.offer = {frameworks, 1, versions, 1},

@@ -39,6 +39,7 @@
 #define HYPERV_KVP_PATH   "/dev/vmbus/hv_kvp"
 #define HYPERV_VSS_PATH   "/dev/vmbus/hv_vss"
 #define HYPERV_FCOPY_PATH "/dev/vmbus/hv_fcopy"
+#define HYPERV_UIO_PATH   "/dev/uio0" /* from Linux 6.10 on, instead of hv_fcopy */
 
 /* ---- IC messages: a pipe header, an IC header, and what the type says ---- */
 
@@ -111,6 +112,9 @@ struct hyperv_ring {
 	uint8_t reserved2[4028];
 	uint8_t data[];
 };
+
+/* Of fcopy's, with its header page: 16 KiB of data, as VMBUS_RING_SIZE() rounds it. */
+#define HYPERV_UIO_RING_SIZE 0x5000u
 
 /* Before each packet of a ring; after it come 8 bytes: where it began, in the upper four. */
 struct hyperv_packet {

@@ -421,4 +421,52 @@ half() {
 check "a copy whose daemon is killed fails, one that is interrupted is taken back" half
 guest_stop
 
+# ---- newer daemons: from the kernel sources that Debian offers, unchanged ----
+
+newest=
+for archive in "${STANDIN_LINUX_SOURCE:-}" /usr/src/linux-source-*.tar.xz; do
+    [ ! -e "$archive" ] || newest=$archive
+done
+build_newest() {
+    case $newest in
+    *.tar.xz) mkdir hv && tar xf "$newest" -C hv --wildcards --strip-components=3 '*/tools/hv/*' ;;
+    *) cp -r "$newest/tools/hv" hv ;;
+    esac &&
+        cc -O1 -w -o hv/hv_kvp_daemon hv/hv_kvp_daemon.c &&
+        cc -O1 -w -o hv/hv_fcopy_uio_daemon hv/hv_fcopy_uio_daemon.c hv/vmbus_bufring.c &&
+        chmod -R a+rX hv
+}
+if [ -n "$newest" ] && have cc && build_newest > build.log 2>&1; then
+    guest_start --hyperv=uio=on
+    start_daemon kvp hv/hv_kvp_daemon
+    newer_kvp() {
+        kvp set new value && [ "$(kvp get new)" = value ] && kvp delete new &&
+            [ "$(kvp get ProcessorArchitecture)" = "$(uname -m)" ]
+    }
+    check "hv_kvp_daemon of $(basename "$newest" .tar.xz)" newer_kvp
+    start_daemon fcopy_uio hv/hv_fcopy_uio_daemon
+    rm -rf to/* && head -c 5000000 /dev/urandom > file5000000 && chmod 644 file5000000
+    newer_fcopy() {
+        local size
+        for size in 0 1 6144 6145 5000000; do
+            copy "file$size" "$work/to/" && cmp "file$size" "to/file$size" || return 1
+        done
+        fails HV_ERROR_ALREADY_EXISTS copy file1 "$work/to/" &&
+            fails HV_E_FAIL copy file1 "$work/to/no/such/" &&
+            copy --create-path file1 "$work/to/a/b/" && cmp file1 to/a/b/file1 &&
+            host hyperv status | grep -q 'fcopy *ready *3.0 *1.1'
+    }
+    check "hv_fcopy_uio_daemon, through the ring and around its end" newer_fcopy
+    uio_killed() {
+        kill_daemon
+        fails 'no program of the run' copy --timeout 0.1 file1 "$work/to/b" || return 1
+        start_daemon fcopy_uio hv/hv_fcopy_uio_daemon
+        copy file1 "$work/to/b"
+    }
+    check "it is killed, and another comes" uio_killed
+    guest_stop
+else
+    skip "newer daemons" "no linux-source package with tools/hv, or no compiler"
+fi
+
 finish

@@ -688,6 +688,103 @@ static void test_host_limits(void **state)
 	rig_stop(&rig);
 }
 
+/* ---- the rings of a uio device ---- */
+
+static struct hyperv_ring *uio_ring(uint8_t *rings, unsigned index)
+{
+	return (struct hyperv_ring *)(rings + index * HYPERV_UIO_RING_SIZE);
+}
+
+#define UIO_DATA (HYPERV_UIO_RING_SIZE - 4096u)
+
+static void ring_copy(struct hyperv_ring *r, uint32_t at, uint8_t *to, const uint8_t *from,
+		      size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *place = &r->data[(at + i) % UIO_DATA];
+
+		if (to)
+			to[i] = *place;
+		else
+			*place = from[i];
+	}
+}
+
+/* As a daemon does: takes what is there, and answers it with a status. */
+static void uio_answer(uint8_t *rings, uint32_t status)
+{
+	struct hyperv_ring *in = uio_ring(rings, 1), *out = uio_ring(rings, 0);
+	uint8_t packet[8192];
+	struct hyperv_packet *head = (struct hyperv_packet *)packet;
+	struct hyperv_ic *ic = (struct hyperv_ic *)(packet + sizeof(*head));
+	uint32_t size;
+
+	ring_copy(in, in->read_index, packet, NULL, sizeof(*head));
+	size = head->size * 8u;
+	assert_int_equal(head->type, HYPERV_PACKET_INBAND);
+	assert_int_equal(head->header_size, 2);
+	assert_true(size < sizeof(packet));
+	ring_copy(in, in->read_index, packet, NULL, size);
+	in->read_index = (in->read_index + size + HYPERV_PACKET_TRAILER) % UIO_DATA;
+	assert_int_equal(in->read_index, in->write_index);
+	ic->ic.status = status;
+	head->transaction = UINT64_MAX; /* daemons don't keep it */
+	ring_copy(out, out->write_index, NULL, packet, size);
+	out->write_index = (out->write_index + size + HYPERV_PACKET_TRAILER) % UIO_DATA;
+}
+
+static void test_uio(void **state)
+{
+	const struct hv_do_fcopy m = {.hdr.operation = WRITE_TO_FILE, .size = 1};
+	int32_t events, on = 1, off = 0;
+	uint8_t *rings;
+
+	rig_start(&rig, &hyperv_uio, "hyperv timeouts=1000,uio=on");
+	assert_int_equal(standin_open(HYPERV_FCOPY_PATH, O_RDWR), -1);
+	assert_int_equal(fcntl(rig.daemon, F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(rig_read(&rig, &events, 4), -EAGAIN);
+	assert_int_equal(rig_read(&rig, &events, 8), -EINVAL);
+	assert_int_equal(rig_write(&rig, &on, 3), -EINVAL);
+	assert_true(standin_mmap(NULL, 3 * HYPERV_UIO_RING_SIZE, PROT_READ, MAP_SHARED, rig.daemon,
+				 0) == MAP_FAILED);
+	rings = standin_mmap(NULL, 2 * HYPERV_UIO_RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			     rig.daemon, 0);
+	assert_true(rings != MAP_FAILED);
+
+	/* Around the end of both rings, a few times. */
+	for (int i = 1; i <= 20; i++) {
+		rig_ask(&rig, &m, sizeof(m));
+		assert_int_equal(rig_poll(&rig), POLLIN);
+		assert_int_equal(rig_read(&rig, &events, 4), 4);
+		assert_int_equal(events, i);
+		assert_int_equal(rig_poll(&rig), 0);
+		uio_answer(rings, HV_ERROR_DISK_FULL);
+		assert_int_equal(rig_write(&rig, &on, 4), 4);
+		assert_int_equal(rig_answer(&rig), HV_ERROR_DISK_FULL);
+	}
+
+	/* One that wants no calls hears of it when it wants them again. */
+	assert_int_equal(rig_write(&rig, &off, 4), 4);
+	rig_ask(&rig, &m, sizeof(m));
+	assert_int_equal(rig_poll(&rig), 0);
+	assert_int_equal(rig_write(&rig, &on, 4), 4);
+	assert_int_equal(rig_poll(&rig), POLLIN);
+
+	/* Indices and sizes that make no sense are no answer, and no harm. */
+	uio_ring(rings, 0)->write_index = 0xfffffff0;
+	assert_int_equal(rig_write(&rig, &on, 4), 4);
+	uio_ring(rings, 0)->write_index = (uio_ring(rings, 0)->read_index + 64) % UIO_DATA;
+	memset(uio_ring(rings, 0)->data, 0xff, UIO_DATA);
+	assert_int_equal(rig_write(&rig, &on, 4), 4);
+	assert_int_equal(rig_answer(&rig), -1);
+	/* The end of the daemon is the answer. */
+	standin_close(rig.daemon);
+	rig.daemon = -1;
+	assert_int_equal(rig_answer(&rig), HV_E_FAIL);
+	munmap(rings, 2 * HYPERV_UIO_RING_SIZE);
+	rig_stop(&rig);
+}
+
 static void test_options(void **state)
 {
 	static const char *const bad[] = {"hyperv timeouts=0", "hyperv timeouts=x",
@@ -714,7 +811,8 @@ int main(void)
 		cmocka_unit_test(test_fcopy_messages), cmocka_unit_test(test_time_out),
 		cmocka_unit_test(test_two_hosts),      cmocka_unit_test(test_bad_packets),
 		cmocka_unit_test(test_negotiation),    cmocka_unit_test(test_host_open),
-		cmocka_unit_test(test_host_limits),    cmocka_unit_test(test_options),
+		cmocka_unit_test(test_host_limits),    cmocka_unit_test(test_uio),
+		cmocka_unit_test(test_options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
