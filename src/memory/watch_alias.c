@@ -251,13 +251,16 @@ void *watch_stage(const struct watch_range *r, uintptr_t at)
 
 bool watch_is_beyond(const struct watch_range *r, uintptr_t at)
 {
+	static uint64_t without; /* the last file of which there was no descriptor */
 	struct memory_vma v;
 	struct stat st;
 	int fd;
 
-	if (r->kind == MEMORY_ANON || !memory_mapping(at, &v))
+	if (r->kind == MEMORY_ANON || !memory_mapping(at, &v) || v.inode == without)
 		return false;
 	fd = descriptor_of(&v);
+	if (fd < 0)
+		without = v.inode;
 	return fd >= 0 && host_fstat(fd, &st) == 0 &&
 	       v.offset + (at - v.start) >= (uint64_t)st.st_size;
 }
