@@ -15,6 +15,7 @@ start_agent() {
 }
 # end_agent [SIGNAL]: and waits for that; its status.
 end_agent() { inside "kill -${1:-TERM} $pid; wait $pid 2> /dev/null; echo status \$?"; }
+said() { grep -q -- "$1" agent.log; }
 # raw_kvp BYTES: a request in hexadecimal.
 raw_kvp() { kvp raw --size 7432 "$1"; }
 # utf16 TEXT: in hexadecimal, of ASCII.
@@ -315,6 +316,29 @@ killed() {
         within_time eval '! frozen' && fails HV_E_FAIL host vss thaw && host vss backup -- true
 }
 check "thawed when the agent is killed, and when the time is up" killed
+end_agent > /dev/null
+guest_stop
+
+# ---- the channel itself, where there is no device of messages ----
+
+guest_start --hyperv=uio=on
+start_agent --fcopy-root "$work/to"
+channel() {
+    for size in 0 1 6144 6145 1000000; do
+        copy --force "file$size" / && cmp "file$size" "to/file$size" || return 1
+    done
+    copy file1 "/über-日本-😀" && cmp file1 "to/über-日本-😀" &&
+        fails HV_ERROR_ALREADY_EXISTS copy file1 "/über-日本-😀" &&
+        fails HV_E_FAIL copy file1 /../out && said 'on the channel'
+}
+check "FCOPY on the ring of Linux 6.10 and later" channel
+check "and a copy that is cancelled leaves nothing" cancelled
+channel_again() {
+    host hyperv suspend && host hyperv resume && within_time copy --force file1 /on &&
+        host vss backup -- true && copy --force file1000000 /on && cmp file1000000 to/on &&
+        inside "kill -0 $pid"
+}
+check "suspend and resume, and a backup" channel_again
 end_agent > /dev/null
 guest_stop
 
