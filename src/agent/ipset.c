@@ -87,10 +87,15 @@ static bool parse_mask(const char *word, struct entry *e)
 /* Entries with ';' between them, spaces around them, and perhaps nothing behind the last. */
 static bool parse_list(const void *field, size_t size, bool masks, struct list *l)
 {
-	char *text = strndup(field, size), *rest = text, *word;
+	size_t length = strnlen(field, size);
+	char *text = malloc(length + 1), *rest = text, *word;
 	bool good = text != NULL;
 
 	l->n = 0;
+	if (good) {
+		memcpy(text, field, length);
+		text[length] = '\0';
+	}
 	while (good && (word = strsep(&rest, ";"))) {
 		word += strspn(word, " ");
 		word[strcspn(word, " ")] = '\0';
