@@ -29,7 +29,7 @@ static memory_fault_fn *owners[MEMORY_OWNERS];
 static struct memory_notifier *notifiers;
 static memory_forking_fn *forking;
 static uint64_t fork_signals;
-static bool in_fork;
+static _Atomic bool in_fork;
 static bool filled;     /* during the fork, pages have come back without the engine's knowledge */
 static uint8_t *parent; /* the child of a fork finds 0 there */
 static int poison_code = BUS_ADRERR;
