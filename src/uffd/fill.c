@@ -11,6 +11,7 @@
 
 #include "core/user.h"
 #include "memory/backing.h"
+#include "memory/own.h"
 #include "uffd/uffd.h"
 
 #define DONTWAKE ((uint64_t)1) /* the same in the modes of all */
@@ -70,7 +71,7 @@ static bool can_be_filled(const struct watch_range *r)
 	return memory_vma_find(r->start, &v) && memory_is_shmem(&v);
 }
 
-#define PIECE ((size_t)32 << 12) /* of another process's memory, copied at a time */
+#define PIECE ((size_t)128 << 10) /* bytes of another process's memory at a time, or a page */
 
 enum fill { FILL_COPY, FILL_ZERO, FILL_CONTINUE, FILL_POISON };
 
@@ -111,42 +112,60 @@ static long fill(const struct uffd *u, enum fill what, uintptr_t to, const void 
 	return ret;
 }
 
-/*
- * From another process's memory, a piece at a time through memory of our own; the last piece
- * ends where the source does.
- */
-static long copy_piece(const struct uffd *u, const struct uffdio_copy *c, size_t done)
-{
-	static char piece[PIECE] __attribute__((aligned(MEMORY_PAGE)));
-	const char *from = (const char *)(uintptr_t)c->src + done;
-	size_t size = c->len - done < PIECE ? c->len - done : PIECE;
-	size_t have = copy_from_user(piece, from, size) ? 0 : size;
+/* ---- from another process's memory ---- */
 
-	while (!have || (have < size && have % MEMORY_PAGE == 0)) {
-		if (copy_from_user(piece + have, from + have, MEMORY_PAGE))
-			break;
-		have += MEMORY_PAGE;
+/* Of our own, for a piece of at least `size` bytes; kept.  With the lock.  NULL: there is none. */
+static char *piece_memory(size_t size)
+{
+	static char *piece;
+	static size_t room;
+
+	if (room < size) {
+		own_free(piece, room);
+		piece = own_alloc(size);
+		room = piece ? size : 0;
 	}
-	if (!have)
-		return -EFAULT;
-	return fill(u, FILL_COPY, c->dst + done, piece, have, c->mode & UFFDIO_COPY_MODE_WP);
+	return piece;
 }
 
-static long copy_for_other(const struct uffd *u, const struct uffdio_copy *c)
+/* How much of [from, from + size) has come, in whole pages of `page` bytes. */
+static size_t fetch(char *to, const char *from, size_t size, size_t page)
 {
 	size_t done = 0;
-	long ret = check_target(u, FILL_COPY, c->dst, c->len, c->mode & UFFDIO_COPY_MODE_WP);
 
-	while (ret == 0 && done < c->len) {
-		long n = copy_piece(u, c, done);
+	if (copy_from_user(to, from, size) == 0)
+		return size;
+	while (done < size && copy_from_user(to + done, from + done, page) == 0)
+		done += page;
+	return done;
+}
 
-		if (n <= 0)
-			return done ? (long)done : n;
-		done += (size_t)n;
-		if (n % PIECE && done < c->len)
+/* A piece at a time, through memory of our own. */
+static long copy_for_other(const struct uffd *u, const struct uffdio_copy *c)
+{
+	bool protect = c->mode & UFFDIO_COPY_MODE_WP;
+	long n = check_target(u, FILL_COPY, c->dst, c->len, protect);
+	size_t done = 0, page, room;
+	char *piece;
+
+	if (n)
+		return n;
+	page = range_of(c->dst, c->len)->page_size;
+	room = page < PIECE ? PIECE : page;
+	piece = piece_memory(room);
+	if (!piece)
+		return -ENOMEM;
+	while (done < c->len) {
+		size_t size = c->len - done < room ? c->len - done : room;
+		size_t have = fetch(piece, (const char *)(uintptr_t)c->src + done, size, page);
+
+		n = have ? fill(u, FILL_COPY, c->dst + done, piece, have, protect) : -EFAULT;
+		if (n > 0)
+			done += (size_t)n;
+		if (n < (long)size)
 			break;
 	}
-	return ret ? ret : (long)done;
+	return done ? (long)done : n;
 }
 
 long uffd_copy(struct file *f, struct ioctl_call *call)
