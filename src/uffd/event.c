@@ -139,9 +139,6 @@ void uffd_event(void *owner, const struct watch_event *event)
 
 #define SHORT_NS 1000000 /* for so long as any other call would */
 
-#define TOKEN_(number) #number
-#define TOKEN(number)  TOKEN_(number)
-
 /* Sleeps in a clone(2) that lasts until *waiting is 0; false: it can't be made. */
 static bool park(_Atomic uint32_t *waiting)
 {
@@ -151,30 +148,32 @@ static bool park(_Atomic uint32_t *waiting)
 	long result = SYS_clone;
 
 	/* The child has the parent's registers, and no use for its stack. */
+	/* clang-format off */
 	__asm__ volatile(
-		"syscall\n\t"
-		"test %%rax, %%rax\n\t"
-		"jnz 3f\n"
-		"1:\tcmpl $0, (%%r12)\n\t"
-		"je 2f\n\t"
-		"mov $" TOKEN(__NR_futex) ", %%eax\n\t"
-					  "mov %%r12, %%rdi\n\t"
-					  "mov %[wait], %%esi\n\t"
-					  "mov $1, %%edx\n\t"
-					  "xor %%r10d, %%r10d\n\t"
-					  "syscall\n\t"
-					  "jmp 1b\n"
-					  "2:\tmov $" TOKEN(__NR_exit) ", %%eax\n\t"
-								       "xor %%edi, %%edi\n\t"
-								       "syscall\n\t"
-								       "hlt\n"
-								       "3:"
+		"	syscall\n"
+		"	test	%%rax, %%rax\n"
+		"	jnz	3f\n"
+		"1:	cmpl	$0, (%%r12)\n"
+		"	je	2f\n"
+		"	mov	%[futex], %%eax\n"
+		"	mov	%%r12, %%rdi\n"
+		"	mov	%[wait], %%esi\n"
+		"	mov	%[asleep], %%edx\n"
+		"	xor	%%r10d, %%r10d\n"
+		"	syscall\n"
+		"	jmp	1b\n"
+		"2:	mov	%[exit], %%eax\n"
+		"	xor	%%edi, %%edi\n"
+		"	syscall\n"
+		"	hlt\n"
+		"3:"
 		: "+a"(result), "+r"(none)
 		: "D"((long)(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			     CLONE_SYSVSEM | CLONE_VFORK)),
-		  "S"(0L), "d"(0L), "r"(tls),
-		  "r"(word), [wait] "i"(FUTEX_WAIT_PRIVATE), [value] "i"(UFFD_ASLEEP)
+		  "S"(0L), "d"(0L), "r"(tls), "r"(word), [futex] "i"(SYS_futex),
+		  [wait] "i"(FUTEX_WAIT_PRIVATE), [asleep] "i"(UFFD_ASLEEP), [exit] "i"(SYS_exit)
 		: "rcx", "r11", "memory", "cc");
+	/* clang-format on */
 	return result > 0;
 }
 

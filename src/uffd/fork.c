@@ -21,6 +21,7 @@
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "memory/mmio_private.h"
+#include "uffd/entry.h"
 #include "uffd/event.h"
 #include "uffd/share.h"
 
@@ -34,7 +35,7 @@ static struct birth *births;
 static size_t n_births;
 static char *lives;            /* for each: whether it has any range in the child */
 static int pair[2] = {-1, -1}; /* parent's, child's */
-static bool concerned;         /* this process has files of ours */
+static bool concerned;         /* it has or had contexts, its own or of others */
 static uint64_t signals_before;
 static bool inherited; /* the engine has asked us, in the child */
 
@@ -164,7 +165,7 @@ static void share_all(void)
 
 void uffd_fork_prepare(void)
 {
-	concerned = fdtable_any();
+	concerned = atomic_load(&uffd_used);
 	if (!concerned)
 		return;
 	share_all();
