@@ -349,6 +349,7 @@ static const struct area areas[] = {
 	{"register", uffd_area_register, true},
 	{"unregister", uffd_area_unregister, true},
 	{"copy", uffd_area_copy, true},
+	{"copy-files", uffd_area_copy_files, true},
 	{"zeropage", uffd_area_zeropage, true},
 	{"faults", uffd_area_faults, true},
 	{"wake", uffd_area_wake, true},
@@ -365,11 +366,15 @@ static const struct area areas[] = {
 	{"move", uffd_area_move, true},
 	{"calls", uffd_area_calls, true},
 	{"calls-user-mode", uffd_area_calls_user_mode, true},
+	{"calls-raw", uffd_area_calls_raw, true},
+	{"calls-less", uffd_area_calls_less, true},
+	{"calls-own", uffd_area_calls_own, true},
 	{"remove", uffd_area_remove, true},
 	{"unmap", uffd_area_unmap, true},
 	{"remap", uffd_area_remap, true},
 	{"changing", uffd_area_changing, true},
 	{"fork", uffd_area_fork, true},
+	{"fork-events", uffd_area_fork_events, true},
 	{"rwp-arguments", uffd_area_rwp_arguments, true},
 	{"rwp", uffd_area_rwp, true},
 	{"rwp-async", uffd_area_rwp_async, true},
@@ -378,6 +383,7 @@ static const struct area areas[] = {
 	{"instructions", uffd_area_instructions, true},
 	{"stack", uffd_area_stack, true},
 	{"processes", uffd_area_processes, true},
+	{"owners", uffd_area_owners, true},
 };
 
 int main(int argc, char **argv)

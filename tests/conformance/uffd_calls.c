@@ -141,14 +141,18 @@ static const struct call calls[] = {
 	{"read", run_pipe_read, 8, true, 0x41},
 	{"vmsplice", run_vmsplice, 8, false, 0x42},
 	{"/proc/self/mem", run_own_memory, 8, false, 0x42, true},
-	{"futex wait", run_futex, 4, false, 0x43},
 	{"open of an empty path", run_open, 1, false, 0},
 	{"stat", run_stat, sizeof(struct stat), false, 0},
 	{"pipe", run_pipe, 8, false, 0},
 	{"nanosleep", run_nanosleep, sizeof(struct timespec), false, 0},
-	{"getrandom", run_getrandom, 8, false, 0},
 	{"mincore", run_mincore, 1, false, 0},
 	{"MADV_POPULATE_READ", run_madvise, PAGE, false, 0x44},
+};
+
+/* By syscall(3), past what a library has for them. */
+static const struct call raw_calls[] = {
+	{"futex wait", run_futex, 4, false, 0x43},
+	{"getrandom", run_getrandom, 8, false, 0},
 };
 
 static void drain(const char *what)
@@ -166,10 +170,10 @@ static void drain(const char *what)
 		say(r, "%s", what);
 }
 
-static void each_call(int flags, const char *when)
+static void each_call(const struct call *those, size_t n, int flags, const char *when)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
-		const struct call *c = &calls[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct call *c = &those[i];
 		int fd = uffd_with(flags, 0), advice = 22;
 		struct job *job;
 
@@ -223,12 +227,7 @@ static void partial(int flags, const char *when)
 	say_finished(job, label("%s, read across, job", when));
 	drain(label("%s, read across, left in the pipe", when));
 	madvise(m + PAGE, 3 * PAGE, MADV_DONTNEED);
-	/* What the call doesn't touch isn't missed: two bytes come, there is room for more. */
-	if (write(ends[1], "ab", 2) != 2)
-		give_up("write", -errno);
 	copy_byte(fd, m + PAGE, 0x44, 0);
-	job = start("job", run_pipe_read, m + 2 * PAGE - 4, 8, 0, 0);
-	say_finished(job, label("%s, read of less, job", when));
 	if (write(ends[1], "abcdefgh", 8) != 8)
 		give_up("write", -errno);
 	job = start("job", run_readv, m + PAGE, 8, 0, 0);
@@ -289,6 +288,23 @@ static void own(int flags, const char *when)
 	close(other);
 }
 
+/* What the call doesn't touch isn't missed: two bytes come, there is room for more. */
+static void less(int flags, const char *when)
+{
+	int fd = uffd_with(flags, 0);
+	struct job *job;
+
+	m = memory(ANON, 4);
+	name_range("m", m, 4);
+	must_register(fd, m, 4, MISSING);
+	if (write(ends[1], "ab", 2) != 2)
+		give_up("write", -errno);
+	copy_byte(fd, m + PAGE, 0x44, 0);
+	job = start("job", run_pipe_read, m + 2 * PAGE - 4, 8, 0, 0);
+	say_finished(job, label("%s, read of less, job", when));
+	close(fd);
+}
+
 /* Other reasons than missing pages. */
 static void reasons(int flags, const char *when)
 {
@@ -332,9 +348,8 @@ void uffd_area_calls(void)
 {
 	if (pipe(ends))
 		give_up("pipe", -errno);
-	each_call(O_NONBLOCK, "any mode");
+	each_call(calls, ARRAY_SIZE(calls), O_NONBLOCK, "any mode");
 	partial(O_NONBLOCK, "any mode");
-	own(O_NONBLOCK, "any mode");
 	reasons(O_NONBLOCK, "any mode");
 }
 
@@ -342,8 +357,29 @@ void uffd_area_calls_user_mode(void)
 {
 	if (pipe(ends))
 		give_up("pipe", -errno);
-	each_call(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
+	each_call(calls, ARRAY_SIZE(calls), O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
 	partial(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
-	own(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
 	reasons(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
+}
+
+void uffd_area_calls_raw(void)
+{
+	if (pipe(ends))
+		give_up("pipe", -errno);
+	each_call(raw_calls, ARRAY_SIZE(raw_calls), O_NONBLOCK, "any mode");
+	each_call(raw_calls, ARRAY_SIZE(raw_calls), O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
+}
+
+void uffd_area_calls_less(void)
+{
+	if (pipe(ends))
+		give_up("pipe", -errno);
+	less(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
+	less(O_NONBLOCK, "any mode");
+}
+
+void uffd_area_calls_own(void)
+{
+	own(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
+	own(O_NONBLOCK, "any mode");
 }

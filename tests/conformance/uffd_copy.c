@@ -197,11 +197,12 @@ static void copy_to_zero(void)
 }
 
 /* Shared pages that are there already, though not in this mapping; and ends of files. */
-static void copy_files(void)
+void uffd_area_copy_files(void)
 {
 	int file = memfd(4), fd = uffd_new(0);
 	char *m = memory_of(file, 8), *alias = memory_of(file, 4);
 
+	source = filled(8, 0x41);
 	name_range("m", m, 8);
 	must_register(fd, m, 8, MISSING);
 	alias[0] = 0x21;
@@ -259,7 +260,6 @@ void uffd_area_copy(void)
 	for (enum kind kind = ANON; kind < FILLABLE; kind++)
 		copy_contents(kind);
 	copy_to_zero();
-	copy_files();
 }
 
 void uffd_area_zeropage(void)

@@ -241,8 +241,16 @@ void uffd_area_fork(void)
 	say_answer("child reads as its file is closed");
 	end_child(child);
 	close(fd);
+}
 
-	/* Two files watch: an event each. */
+/* How many events there are: one for each file that watches something. */
+void uffd_area_fork_events(void)
+{
+	const int mode = UFFD_USER_MODE_ONLY | O_NONBLOCK;
+	struct job *job;
+	pid_t child;
+	int fd, new;
+
 	fd = uffd_with(mode, UFFD_FEATURE_EVENT_FORK);
 	new = uffd_with(mode, UFFD_FEATURE_EVENT_FORK);
 	m = memory(ANON, 2);

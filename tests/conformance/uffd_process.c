@@ -354,6 +354,10 @@ void uffd_area_processes(void)
 	served(true);
 	served(false);
 	killed();
+}
+
+void uffd_area_owners(void)
+{
 	owner_ends(false);
 	owner_ends(true);
 	owner_executes();
