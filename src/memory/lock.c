@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent; and the kernel's
- * number of the thread that holds it.  That is asked for each time: a process made by
+ * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent; and the
+ * kernel's number of the thread that holds it.  That is asked for each time: a process made by
  * clone(CLONE_VM) may run with the thread-local variables of the thread that made it.  A fork is
  * made by a thread that holds it (memory/memory.c), so in the child it is held by the thread that
  * is there.
@@ -9,23 +9,33 @@
  * Threads that fault take it all the time, and whoever has just released it is the first to
  * get it again.  So they stand back once for a call that waits.
  *
+ * Such a process can be killed alone, wherever it is, and others go on.  So who waits for the lock
+ * looks now and then whether its holder is still there, and takes it over if not.
+ *
  * The stack of a thread may be away, below the part that is in use.  What a call needs of it comes
  * back before, by a fault like any other, which the handler takes on its alternate stack.
  */
 #include "memory/lock.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
+#include "core/hostfd.h"
 #include "core/syscall.h"
 #include "memory/mmio_private.h"
 #include "memory/pages.h"
 
-#define LENT ((uint32_t)1 << 31)
+#define LENT     ((uint32_t)1 << 31)
+#define LOOK_MS  100 /* who waits for the lock looks after its holder */
+#define STAND_MS 10  /* who faults stands back no longer, even if nobody waits any more */
 
 static _Atomic uint32_t word;
 static _Atomic uint32_t calls; /* that wait, and LENT */
@@ -40,7 +50,10 @@ struct later {
 #define LATER_MAX 16u
 static struct later later[LATER_MAX]; /* with the lock */
 static unsigned n_later;
-static _Atomic unsigned running; /* threads that have given the lock up and do such things */
+/* Threads that have given the lock up and do such things: by number, and what is more than that. */
+#define RUNNERS_MAX 64u
+static _Atomic int runners[RUNNERS_MAX];
+static _Atomic unsigned n_more_runners;
 
 static int self(void)
 {
@@ -58,6 +71,14 @@ static void wait_on(_Atomic uint32_t *p, uint32_t value)
 	host_syscall(SYS_futex, p, FUTEX_WAIT_PRIVATE, value, 0);
 }
 
+/* Whether it was in vain for so long. */
+static bool wait_on_for(_Atomic uint32_t *p, uint32_t value, long ms)
+{
+	const struct timespec time = {.tv_nsec = ms * 1000000};
+
+	return host_syscall(SYS_futex, p, FUTEX_WAIT_PRIVATE, value, &time) == -ETIMEDOUT;
+}
+
 static void wake(_Atomic uint32_t *p, int n)
 {
 	host_syscall(SYS_futex, p, FUTEX_WAKE_PRIVATE, n);
@@ -68,6 +89,36 @@ static bool try_lock(void)
 	uint32_t expected = 0;
 
 	return change(&word, &expected, 1);
+}
+
+/* Whether there is no such thread any more, or only what its parent has to wait for. */
+static bool is_gone(int thread)
+{
+	char path[32], text[64], *state;
+	long fd, n;
+
+	if (host_syscall(SYS_tkill, thread, 0) == -ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/stat", thread);
+	fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	n = host_read((int)fd, text, sizeof(text) - 1);
+	host_close((int)fd);
+	text[n > 0 ? n : 0] = '\0';
+	state = strrchr(text, ')');
+	return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
+}
+
+/* Whether the lock's holder has been killed, and this thread has it now. */
+static bool take_over(void)
+{
+	int by = atomic_load(&holder);
+
+	if (!by || !is_gone(by) || !atomic_compare_exchange_strong(&holder, &by, self()))
+		return false;
+	atomic_store(&word, 2);
+	return true;
 }
 
 /* false: it is lent, to one that borrows. */
@@ -82,7 +133,8 @@ static bool wait_lock(bool borrows)
 			return false;
 		if (now == 1 && !change(&word, &now, 2))
 			continue;
-		wait_on(&word, now == 3 ? 3 : 2);
+		if (wait_on_for(&word, now == 3 ? 3 : 2, LOOK_MS) && take_over())
+			return true;
 	}
 }
 
@@ -163,7 +215,7 @@ bool memory_lock_for_fault(void)
 		return true;
 	}
 	if (waiting && !(waiting & LENT))
-		wait_on(&calls, waiting);
+		wait_on_for(&calls, waiting, STAND_MS);
 	if (!try_lock() && !wait_lock(true))
 		return false;
 	taken();
@@ -180,22 +232,46 @@ void memory_later(void (*run)(void *argument), void *argument)
 
 void memory_later_settle(void)
 {
-	while (atomic_load(&running))
+	for (unsigned i = 0; i < RUNNERS_MAX; i++)
+		for (int thread; (thread = atomic_load(&runners[i]));) {
+			if (is_gone(thread))
+				atomic_compare_exchange_strong(&runners[i], &thread, 0);
+			else
+				host_syscall(SYS_sched_yield);
+		}
+	while (atomic_load(&n_more_runners))
 		host_syscall(SYS_sched_yield);
+}
+
+/* A place among those who run, which is this thread's; NULL: there is none. */
+static _Atomic int *start_running(void)
+{
+	for (unsigned i = 0; i < RUNNERS_MAX; i++) {
+		int nobody = 0;
+
+		if (atomic_compare_exchange_strong(&runners[i], &nobody, self()))
+			return &runners[i];
+	}
+	return NULL;
 }
 
 static __attribute__((noinline)) void release_and_run(void)
 {
+	_Atomic int *runner = start_running();
 	struct later todo[LATER_MAX];
 	unsigned n = n_later;
 
 	memcpy(todo, later, n * sizeof(todo[0]));
 	n_later = 0;
-	atomic_fetch_add(&running, 1);
+	if (!runner)
+		atomic_fetch_add(&n_more_runners, 1);
 	release();
 	for (unsigned i = 0; i < n; i++)
 		todo[i].run(todo[i].argument);
-	atomic_fetch_sub(&running, 1);
+	if (runner)
+		atomic_store(runner, 0);
+	else
+		atomic_fetch_sub(&n_more_runners, 1);
 }
 
 void memory_unlock_for_fault(void)
@@ -257,7 +333,9 @@ void memory_lock_forked(void)
 	atomic_store(&word, 1);
 	atomic_store(&calls, 0);
 	atomic_store(&loan, 0);
-	atomic_store(&running, 0);
+	for (unsigned i = 0; i < RUNNERS_MAX; i++)
+		atomic_store(&runners[i], 0);
+	atomic_store(&n_more_runners, 0);
 	n_later = 0;
 	atomic_store(&holder, self());
 }
