@@ -19,6 +19,7 @@
 #include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
+#include "core/message.h"
 #include "core/syscall.h"
 #include "inject/forward_private.h"
 #include "memory/doorbell.h"
@@ -56,9 +57,9 @@ int64_t forward_ask(struct forward_request *rq, struct forward_reply *reply, int
 
 	mmio_block_signals(&signals);
 	pthread_mutex_lock(&calling);
-	n = forward_send(owner, rq, sizeof(*rq), ret_descriptor ? *ret_descriptor : -1);
+	n = message_send(owner, rq, sizeof(*rq), ret_descriptor ? *ret_descriptor : -1);
 	if (n == sizeof(*rq))
-		n = forward_receive(owner, reply, sizeof(*reply), &descriptor, &pid);
+		n = message_receive(owner, reply, sizeof(*reply), &descriptor, &pid);
 	pthread_mutex_unlock(&calling);
 	mmio_restore_signals(&signals);
 	if (ret_descriptor)
@@ -113,7 +114,7 @@ static void remote_release(struct file *f)
 
 	mmio_block_signals(&signals);
 	pthread_mutex_lock(&calling);
-	forward_send(owner, &rq, sizeof(rq), -1);
+	message_send(owner, &rq, sizeof(rq), -1);
 	pthread_mutex_unlock(&calling);
 	mmio_restore_signals(&signals);
 	free(remote_of(f));

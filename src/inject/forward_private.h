@@ -58,10 +58,6 @@ struct forward_reply {
 	} span[FORWARD_SPANS_MAX];
 };
 
-/* sendmsg and recvmsg of one message with at most one descriptor (-1: none). */
-ssize_t forward_send(int fd, const void *message, size_t size, int descriptor);
-ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid);
-
 /*
  * Asks the owner.  *ret_descriptor goes along and is replaced by what comes back, -1 for
  * none; NULL: neither.  Returns the reply's result, -EIO if there is no owner.

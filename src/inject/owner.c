@@ -24,6 +24,7 @@
 #include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
+#include "core/message.h"
 #include "core/syscall.h"
 #include "core/user.h"
 #include "inject/forward.h"
@@ -248,7 +249,7 @@ static bool serve(struct owner_client *c)
 	int descriptor, made;
 	pid_t pid;
 
-	if (forward_receive(c->fd, &rq, sizeof(rq), &descriptor, &pid) != sizeof(rq) || !pid) {
+	if (message_receive(c->fd, &rq, sizeof(rq), &descriptor, &pid) != sizeof(rq) || !pid) {
 		host_close(descriptor);
 		return false;
 	}
@@ -259,19 +260,19 @@ static bool serve(struct owner_client *c)
 	}
 	if (rq.operation == FORWARD_FORK && descriptor >= 0) {
 		adopt_grandchild(c, descriptor, (pid_t)rq.argument);
-		return forward_send(c->fd, &reply, sizeof(reply), -1) >= 0;
+		return message_send(c->fd, &reply, sizeof(reply), -1) >= 0;
 	}
 	identify(c, pid);
 	if (rq.operation == FORWARD_CLAIM) {
 		claim(c, descriptor, &rq, &reply);
 		host_close(descriptor);
-		return forward_send(c->fd, &reply, sizeof(reply), -1) >= 0;
+		return message_send(c->fd, &reply, sizeof(reply), -1) >= 0;
 	}
 	host_close(descriptor);
 	user_client = c->who;
 	made = owner_perform(c, &rq, &reply);
 	user_client = (struct user_client){0, -1};
-	if (forward_send(c->fd, &reply, sizeof(reply), made) < 0)
+	if (message_send(c->fd, &reply, sizeof(reply), made) < 0)
 		pid = 0;
 	if (made >= 0) {
 		fdtable_forget(made);

@@ -20,6 +20,7 @@
 
 #include "core/fdtable.h"
 #include "core/hostfd.h"
+#include "core/message.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/user.h"
@@ -59,7 +60,7 @@ static int connect_to(int pipe)
 	do
 		ret = host_syscall(SYS_connect, fd, &address, size);
 	while (ret == -EINTR);
-	if (ret == 0 && share_send(fd, &hello, sizeof(hello), pipe) == sizeof(hello))
+	if (ret == 0 && message_send(fd, &hello, sizeof(hello), pipe) == sizeof(hello))
 		return fd;
 	hostfd_close(fd);
 	return ret < 0 ? (int)ret : -EPIPE;
@@ -96,9 +97,9 @@ static bool ask(const struct file *f, const struct share_request *rq, struct sha
 	}
 	*ret_descriptor = -1;
 	if (r->connection >= 0) {
-		n = share_send(r->connection, rq, sizeof(*rq), -1);
+		n = message_send(r->connection, rq, sizeof(*rq), -1);
 		if (n == sizeof(*rq))
-			n = share_receive(r->connection, reply, sizeof(*reply), ret_descriptor,
+			n = message_receive(r->connection, reply, sizeof(*reply), ret_descriptor,
 					  &sender);
 		if (n != sizeof(*reply))
 			lose(f, r);

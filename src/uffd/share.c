@@ -12,10 +12,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "core/hostfd.h"
+#include "core/message.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/thread.h"
@@ -48,6 +51,19 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct shared *all;
 static int epoll = -1;
 static bool running;
+
+socklen_t share_address(int fd, struct sockaddr_un *ret_address)
+{
+	struct stat st;
+	int length, ret = host_fstat(fd, &st);
+
+	if (ret < 0)
+		return 0;
+	*ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	length = snprintf(ret_address->sun_path + 1, sizeof(ret_address->sun_path) - 1,
+			  "standin:userfaultfd:%llu", (unsigned long long)st.st_ino);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
 
 static void take_lock(uint64_t *ret_signals)
 {
@@ -188,7 +204,7 @@ static void perform(struct endpoint *e, const struct share_request *rq, pid_t ca
 	} else if (rq->operation == SHARE_READ) {
 		fd = read_messages(f->priv, rq, &reply);
 	}
-	share_send(e->fd, &reply, sizeof(reply), fd);
+	message_send(e->fd, &reply, sizeof(reply), fd);
 	if (fd >= 0)
 		host_close(fd);
 }
@@ -206,7 +222,7 @@ static void serve(struct endpoint *e)
 	pid_t caller;
 	int fd;
 
-	if (share_receive(e->fd, &rq, sizeof(rq), &fd, &caller) != sizeof(rq) || !caller) {
+	if (message_receive(e->fd, &rq, sizeof(rq), &fd, &caller) != sizeof(rq) || !caller) {
 		end_caller(e);
 	} else if (rq.operation == SHARE_HELLO) {
 		e->known = same_file(e->of->file, fd);

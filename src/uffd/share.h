@@ -35,18 +35,10 @@ struct share_reply {
 	struct uffd_msg message[SHARE_MESSAGES];
 };
 
-/* ---- wire.c ---- */
-
-/* One message with at most one descriptor (-1: none): bytes or -errno. */
-ssize_t share_send(int socket, const void *message, size_t size, int descriptor);
-/* Received descriptors are close-on-exec.  *ret_sender: as the kernel says, 0 if it doesn't. */
-ssize_t share_receive(int socket, void *message, size_t size, int *ret_descriptor,
-		      pid_t *ret_sender);
-/* The address at which the context behind `fd` is found: its size, 0 if that is no descriptor. */
-socklen_t share_address(int fd, struct sockaddr_un *ret_address);
-
 /* ---- share.c: in the process whose context it is ---- */
 
+/* The address at which the context behind `fd` is found: its size, 0 if that is no descriptor. */
+socklen_t share_address(int fd, struct sockaddr_un *ret_address);
 /* Other processes are about to get a descriptor of f: 0 or -errno.  Idempotent. */
 int uffd_share(struct file *f);
 /*

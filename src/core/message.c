@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The messages between owners and their clients: one struct, at most one descriptor, and what the
- * kernel says of the sender.
+ * One sendmsg or recvmsg each; of what comes along, one descriptor and what the kernel says of the
+ * sender.
  */
+#include "core/message.h"
+
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "core/syscall.h"
-#include "inject/forward_private.h"
 
-ssize_t forward_send(int fd, const void *message, size_t size, int descriptor)
+ssize_t message_send(int fd, const void *message, size_t size, int descriptor)
 {
 	struct iovec iov = {(void *)(uintptr_t)message, size};
 	union {
@@ -30,7 +32,7 @@ ssize_t forward_send(int fd, const void *message, size_t size, int descriptor)
 	return host_syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
 }
 
-ssize_t forward_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid)
+ssize_t message_receive(int fd, void *message, size_t size, int *ret_descriptor, pid_t *ret_pid)
 {
 	struct iovec iov = {message, size};
 	union {
