@@ -15,25 +15,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 #define ROUNDS 7
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void measure(const char *name, void (*body)(int n), int n)
 {
@@ -41,22 +27,13 @@ static void measure(const char *name, void (*body)(int n), int n)
 
 	body(n / 10 + 1);
 	for (int i = 0; i < ROUNDS; i++) {
-		double start = now();
+		double start = now_ns();
 
 		body(n);
-		times[i] = (now() - start) / n;
+		times[i] = (now_ns() - start) / n;
 	}
-	qsort(times, ROUNDS, sizeof(times[0]), compare);
-	printf("%s %.2f\n", name, times[ROUNDS / 2]);
+	printf("%s %.2f\n", name, median(times, ROUNDS));
 	fflush(stdout);
-}
-
-static void need(int ok, const char *what)
-{
-	if (ok)
-		return;
-	perror(what);
-	exit(1);
 }
 
 static int null_fd, container, group, device;

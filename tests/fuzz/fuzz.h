@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the fuzz targets share: taking numbers out of the input until it is used up.
+ * What the fuzz targets share: taking numbers out of the input until it is used up, and a finding.
  *
  * A target is one file with LLVMFuzzerTestOneInput().  Built with -Dfuzz=true and clang,
  * libFuzzer drives it; otherwise standalone.c replays files, or runs it on pseudo-random
@@ -11,9 +11,20 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is always so, or it is a finding. */
+#define CHECK(condition)                                                                \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+			abort();                                                        \
+		}                                                                       \
+	} while (0)
 
 struct input {
 	const uint8_t *data;

@@ -20,14 +20,6 @@
 #include "agent/utf.h"
 #include "fuzz.h"
 
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
-
 #define RING_BYTES 8192
 
 static char base[64], pools[96], root[96];

@@ -9,8 +9,6 @@
  */
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "core/config.h"
@@ -35,14 +33,6 @@ static size_t copy(void *to, const void *from, size_t size)
 	memcpy(to, from, size);
 	return 0;
 }
-
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static void setup(void)
 {

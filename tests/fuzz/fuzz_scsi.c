@@ -7,7 +7,6 @@
  */
 #include <semaphore.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/log.h"
@@ -16,14 +15,6 @@
 #include "scsi/scsi.h"
 
 #define SIZE_MAX_DATA 16384u
-
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static struct scsi_target *target;
 static struct scsi_nexus *nexus[2];

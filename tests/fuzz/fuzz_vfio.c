@@ -19,35 +19,20 @@
 
 #include "core/config.h"
 #include "core/instance.h"
+#include "fuzz.h"
 #include "uapi/vfio.h"
 
 #define MEMORY_SIZE (64 * 4096)
 #define ARGUMENT    256 /* bytes of ioctl argument an input can give */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static char *memory;
 static int container, groups[2], device, event;
 
-struct input {
-	const uint8_t *data;
-	size_t size;
-};
-
-static void take_bytes(struct input *in, void *to, size_t size)
-{
-	if (size > in->size)
-		size = in->size;
-	memcpy(to, in->data, size);
-	in->data += size;
-	in->size -= size;
-}
-
-static uint64_t take(struct input *in, unsigned bytes)
+static uint64_t take_number(struct input *in, unsigned bytes)
 {
 	uint64_t value = 0;
 
-	take_bytes(in, &value, bytes);
+	take(in, &value, bytes);
 	return value;
 }
 
@@ -96,7 +81,7 @@ static void close_device(unsigned which)
 /* Offsets near what exists, most of the time. */
 static off_t offset_from(struct input *in)
 {
-	uint64_t region = take(in, 1) % 10, at = take(in, 4);
+	uint64_t region = take_number(in, 1) % 10, at = take_number(in, 4);
 
 	if (region == VFIO_PCI_CONFIG_REGION_INDEX)
 		at %= 4200;
@@ -108,12 +93,12 @@ static off_t offset_from(struct input *in)
 static void access_region(struct input *in, bool store)
 {
 	char bytes[64];
-	size_t size = take(in, 1) % (sizeof(bytes) + 1);
+	size_t size = take_number(in, 1) % (sizeof(bytes) + 1);
 	off_t offset = offset_from(in);
 
 	memset(bytes, 0, sizeof(bytes));
 	if (store) {
-		take_bytes(in, bytes, size);
+		take(in, bytes, size);
 		standin_pwrite(device, bytes, size, offset);
 	} else {
 		standin_pread(device, bytes, size, offset);
@@ -140,10 +125,10 @@ static void call(struct input *in)
 	static const unsigned container_calls[] = {0, 1, 2, 12, 13, 14, 15, 17, 21};
 	static const unsigned device_calls[] = {7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19};
 	uint32_t words[ARGUMENT / 4] = {0};
-	unsigned which = (unsigned)take(in, 1), number;
-	size_t size = take(in, 1) % ARGUMENT;
+	unsigned which = (unsigned)take_number(in, 1), number;
+	size_t size = take_number(in, 1) % ARGUMENT;
 
-	take_bytes(in, words, size);
+	take(in, words, size);
 	/* Sizes that are plausible reach further than random ones. */
 	if (which & 1)
 		words[0] = ARGUMENT;
@@ -172,10 +157,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!memory)
 		start();
-	which = take(&in, 1) & 1;
+	which = take_number(&in, 1) & 1;
 	open_device(which);
-	while (in.size) {
-		switch (take(&in, 1) % 4) {
+	while (in.left) {
+		switch (take_number(&in, 1) % 4) {
 		case 0:
 			access_region(&in, false);
 			break;

@@ -8,8 +8,6 @@
  */
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "core/log.h"
 #include "core/user.h"
@@ -22,14 +20,6 @@
 static uint8_t memory[MEMORY];
 static long pinned;
 static bool pieces, misses;
-
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                        \
-		}                                                                       \
-	} while (0)
 
 static size_t copy(void *to, const void *from, size_t size)
 {
