@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The registry of register mappings.
- *
- * A sorted table, replaced as a whole: a writer holds the lock, builds the next table and
- * publishes it; readers (the SIGSEGV handler, and every munmap of the client) take no
- * lock.  They count themselves while they look, and a retired table is freed by a later
- * writer that finds nobody looking.  Nobody ever waits for a reader, because a reader can
- * be below a writer on the same thread's stack (an asynchronous handler of the client's).
+ * The registry of register mappings: what the client's memory calls do to it (mmio_table.c keeps
+ * it), and the protections of the pages.
  *
  * The protection of a page follows from its kind, from what the client asked for, and for
  * doorbells from whether the device polls them.  x86 cannot map pages that are writable
@@ -28,28 +23,11 @@
 #include "core/syscall.h"
 #include "memory/doorbell.h"
 #include "memory/mmio_private.h"
+#include "memory/mmio_table.h"
 
 #define PAGE 4096u
 
-struct mapping {
-	uintptr_t start, end;
-	struct standin_device *dev;
-	unsigned bar;
-	int protection;
-	uint64_t offset;
-	struct file *file; /* a reference, or NULL */
-};
-
-struct table {
-	struct table *retired_next;
-	size_t n;
-	struct mapping m[];
-};
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic(struct table *) current;
-static struct table *retired;
-static _Atomic unsigned readers;
 static _Atomic bool trapping;
 
 __thread struct mmio_plan *mmio_plan __attribute__((tls_model("initial-exec")));
@@ -90,33 +68,6 @@ static void leave(const uint64_t *signals)
 	mmio_restore_signals(signals);
 }
 
-static const struct table *reader_begin(void)
-{
-	atomic_fetch_add(&readers, 1);
-	return atomic_load(&current);
-}
-
-static void reader_end(void)
-{
-	atomic_fetch_sub(&readers, 1);
-}
-
-/* The first mapping that ends after `address`. */
-static size_t search(const struct table *t, uintptr_t address)
-{
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (t->m[middle].end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* ---- protections ---- */
 
 static int page_protection(struct standin_device *dev, enum standin_page kind, int asked)
@@ -137,7 +88,7 @@ static int page_protection(struct standin_device *dev, enum standin_page kind, i
 	}
 }
 
-static int mapping_protection(const struct mapping *m, uintptr_t address)
+static int mapping_protection(const struct mmio_mapping *m, uintptr_t address)
 {
 	enum standin_page kind = device_page_kind(m->dev, m->bar, m->offset + address - m->start);
 
@@ -145,7 +96,7 @@ static int mapping_protection(const struct mapping *m, uintptr_t address)
 }
 
 /* Where the run of equally protected pages that begins at `from` ends. */
-static uintptr_t run_end(const struct mapping *m, uintptr_t from, uintptr_t to)
+static uintptr_t run_end(const struct mmio_mapping *m, uintptr_t from, uintptr_t to)
 {
 	int protection = mapping_protection(m, from);
 
@@ -155,7 +106,7 @@ static uintptr_t run_end(const struct mapping *m, uintptr_t from, uintptr_t to)
 	return from;
 }
 
-static int protect(const struct mapping *m, uintptr_t from, uintptr_t to)
+static int protect(const struct mmio_mapping *m, uintptr_t from, uintptr_t to)
 {
 	while (from < to) {
 		uintptr_t end = run_end(m, from, to);
@@ -168,7 +119,7 @@ static int protect(const struct mapping *m, uintptr_t from, uintptr_t to)
 	return 0;
 }
 
-static bool has_doorbells(const struct mapping *m)
+static bool has_doorbells(const struct mmio_mapping *m)
 {
 	for (uintptr_t at = m->start; at < m->end; at += PAGE)
 		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) ==
@@ -177,7 +128,7 @@ static bool has_doorbells(const struct mapping *m)
 	return false;
 }
 
-static bool has_trapped(const struct mapping *m)
+static bool has_trapped(const struct mmio_mapping *m)
 {
 	for (uintptr_t at = m->start; at < m->end; at += PAGE)
 		if (device_page_kind(m->dev, m->bar, m->offset + at - m->start) != STANDIN_PAGE_RAM)
@@ -185,78 +136,9 @@ static bool has_trapped(const struct mapping *m)
 	return false;
 }
 
-/* ---- tables ---- */
+/* ---- what goes ---- */
 
-/* Every edit splits at most two mappings and adds one. */
-static struct table *table_new(const struct table *old)
-{
-	size_t room = (old ? old->n : 0) + 3;
-	struct table *t = malloc(sizeof(*t) + room * sizeof(t->m[0]));
-
-	if (t)
-		t->n = 0;
-	return t;
-}
-
-static void publish(struct table *t)
-{
-	struct table *old = atomic_exchange(&current, t), *next;
-
-	if (old) {
-		old->retired_next = retired;
-		retired = old;
-	}
-	if (atomic_load(&readers))
-		return;
-	for (; retired; retired = next) {
-		next = retired->retired_next;
-		free(retired);
-	}
-}
-
-static void append_piece(struct table *t, const struct mapping *m, uintptr_t start, uintptr_t end)
-{
-	struct mapping *piece;
-
-	if (start >= end)
-		return;
-	piece = &t->m[t->n++];
-	*piece = *m;
-	piece->offset += start - m->start;
-	piece->start = start;
-	piece->end = end;
-}
-
-/* Appends what is left of the old table without [start, end), splitting at its ends. */
-static void copy_without(struct table *t, const struct table *old, uintptr_t start, uintptr_t end)
-{
-	for (size_t i = 0; old && i < old->n; i++) {
-		const struct mapping *m = &old->m[i];
-
-		if (m->end <= start || m->start >= end) {
-			t->m[t->n++] = *m;
-			continue;
-		}
-		append_piece(t, m, m->start, start < m->end ? start : m->end);
-		append_piece(t, m, end > m->start ? end : m->start, m->end);
-		if (m->start < start && m->end > end && m->file)
-			file_ref(m->file);
-	}
-}
-
-static void sort(struct table *t)
-{
-	for (size_t i = 1; i < t->n; i++) {
-		struct mapping m = t->m[i];
-		size_t at = i;
-
-		for (; at > 0 && t->m[at - 1].start > m.start; at--)
-			t->m[at] = t->m[at - 1];
-		t->m[at] = m;
-	}
-}
-
-static bool doorbells_mapped(const struct table *t, const struct standin_device *dev)
+static bool doorbells_mapped(const struct mmio_table *t, const struct standin_device *dev)
 {
 	for (size_t i = 0; t && i < t->n; i++)
 		if (t->m[i].dev == dev && has_doorbells(&t->m[i]))
@@ -274,7 +156,7 @@ struct leftovers {
 	} * of;
 };
 
-static int leftovers_init(struct leftovers *l, const struct table *old)
+static int leftovers_init(struct leftovers *l, const struct mmio_table *old)
 {
 	l->n = 0;
 	l->of = calloc(old && old->n ? old->n : 1, sizeof(*l->of));
@@ -282,11 +164,11 @@ static int leftovers_init(struct leftovers *l, const struct table *old)
 }
 
 /* The mappings of `old` that [start, end) covers entirely. */
-static void leftovers_collect(struct leftovers *l, const struct table *old, const struct table *t,
-			      uintptr_t start, uintptr_t end)
+static void leftovers_collect(struct leftovers *l, const struct mmio_table *old,
+			      const struct mmio_table *t, uintptr_t start, uintptr_t end)
 {
 	for (size_t i = 0; old && i < old->n; i++) {
-		const struct mapping *m = &old->m[i];
+		const struct mmio_mapping *m = &old->m[i];
 		struct leftover *o;
 
 		if (m->start < start || m->end > end)
@@ -311,7 +193,7 @@ static void leftovers_finish(struct leftovers *l)
 
 /* ---- mapping ---- */
 
-static void *map_pages(struct mapping *m, const struct map_request *request)
+static void *map_pages(struct mmio_mapping *m, const struct map_request *request)
 {
 	int flags = (request->flags & ~MAP_TYPE) | MAP_SHARED;
 	size_t size = m->end - m->start;
@@ -337,7 +219,7 @@ static void *map_pages(struct mapping *m, const struct map_request *request)
 int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct map_request *request)
 {
 	size_t size = (request->size + PAGE - 1) & ~(size_t)(PAGE - 1);
-	struct mapping m = {
+	struct mmio_mapping m = {
 		.end = size,
 		.dev = dev,
 		.bar = bar,
@@ -346,8 +228,8 @@ int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct m
 		.file = request->file,
 	};
 	struct leftovers left = {0};
-	const struct table *old;
-	struct table *t;
+	const struct mmio_table *old;
+	struct mmio_table *t;
 	uint64_t signals;
 	void *place;
 	int result;
@@ -364,8 +246,8 @@ int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct m
 			return result;
 	}
 	enter(&signals);
-	old = atomic_load(&current);
-	t = table_new(old);
+	old = mmio_table();
+	t = mmio_table_new(old);
 	result = t ? leftovers_init(&left, old) : -ENOMEM;
 	if (result < 0) {
 		free(t);
@@ -379,11 +261,11 @@ int mmio_map(struct standin_device *dev, unsigned bar, uint64_t offset, struct m
 	}
 	if (m.file)
 		file_ref(m.file);
-	copy_without(t, old, m.start, m.end);
+	mmio_table_copy_without(t, old, m.start, m.end);
 	t->m[t->n++] = m;
-	sort(t);
+	mmio_table_sort(t);
 	leftovers_collect(&left, old, t, m.start, m.end);
-	publish(t);
+	mmio_table_publish(t);
 	request->ret_address = place;
 out:
 	leave(&signals);
@@ -393,27 +275,27 @@ out:
 
 bool mmio_any(void)
 {
-	const struct table *t = reader_begin();
+	const struct mmio_table *t = mmio_table_read();
 	bool any = t && t->n;
 
-	reader_end();
+	mmio_table_done();
 	return any;
 }
 
 bool mmio_overlaps(const void *address, size_t size)
 {
 	uintptr_t start = (uintptr_t)address;
-	const struct table *t;
+	const struct mmio_table *t;
 	bool overlaps = false;
 	size_t at;
 
-	if (!atomic_load_explicit(&current, memory_order_relaxed))
+	if (!mmio_table_any())
 		return false;
-	t = reader_begin();
-	at = search(t, start);
+	t = mmio_table_read();
+	at = mmio_table_search(t, start);
 	if (at < t->n && size)
 		overlaps = t->m[at].start < start + size;
-	reader_end();
+	mmio_table_done();
 	return overlaps;
 }
 
@@ -422,19 +304,19 @@ void mmio_unmapped(void *address, size_t size)
 	uintptr_t start = (uintptr_t)address;
 	uintptr_t end = start + ((size + PAGE - 1) & ~(size_t)(PAGE - 1));
 	struct leftovers left = {0};
-	const struct table *old;
-	struct table *t;
+	const struct mmio_table *old;
+	struct mmio_table *t;
 	uint64_t signals;
 
 	if (!mmio_overlaps(address, size))
 		return;
 	enter(&signals);
-	old = atomic_load(&current);
-	t = table_new(old);
+	old = mmio_table();
+	t = mmio_table_new(old);
 	if (t && leftovers_init(&left, old) == 0) {
-		copy_without(t, old, start, end);
+		mmio_table_copy_without(t, old, start, end);
 		leftovers_collect(&left, old, t, start, end);
-		publish(t);
+		mmio_table_publish(t);
 	} else {
 		free(t);
 	}
@@ -445,14 +327,14 @@ void mmio_unmapped(void *address, size_t size)
 /* Splits at both ends of the range and sets what the client asks for inside it. */
 static int set_protection(uintptr_t start, uintptr_t end, int protection)
 {
-	const struct table *old = atomic_load(&current);
-	struct table *t = table_new(old);
+	const struct mmio_table *old = mmio_table();
+	struct mmio_table *t = mmio_table_new(old);
 	size_t inside = 0;
 
 	if (!t)
 		return -ENOMEM;
 	for (size_t i = 0; old && i < old->n; i++) {
-		const struct mapping *m = &old->m[i];
+		const struct mmio_mapping *m = &old->m[i];
 		uintptr_t from = m->start > start ? m->start : start;
 		uintptr_t to = m->end < end ? m->end : end;
 		size_t pieces = t->n;
@@ -461,22 +343,22 @@ static int set_protection(uintptr_t start, uintptr_t end, int protection)
 			t->m[t->n++] = *m;
 			continue;
 		}
-		append_piece(t, m, m->start, from);
-		append_piece(t, m, from, to);
+		mmio_table_append(t, m, m->start, from);
+		mmio_table_append(t, m, from, to);
 		t->m[t->n - 1].protection = protection;
-		append_piece(t, m, to, m->end);
+		mmio_table_append(t, m, to, m->end);
 		for (pieces = t->n - pieces; pieces > 1 && m->file; pieces--)
 			file_ref(m->file);
 		inside++;
 	}
-	publish(t);
+	mmio_table_publish(t);
 	return inside ? 0 : -ENOENT;
 }
 
 int mmio_protect(void *address, size_t size, int protection)
 {
 	uintptr_t start = (uintptr_t)address, end, at;
-	const struct table *t;
+	const struct mmio_table *t;
 	uint64_t signals;
 	int result = 0;
 	size_t i;
@@ -492,11 +374,11 @@ int mmio_protect(void *address, size_t size, int protection)
 		leave(&signals);
 		return host_mprotect(address, size, protection);
 	}
-	t = atomic_load(&current);
-	i = search(t, start);
+	t = mmio_table();
+	i = mmio_table_search(t, start);
 	/* In order of address and until the first error, as the kernel does. */
 	for (at = start; at < end && result == 0;) {
-		const struct mapping *m = i < t->n ? &t->m[i] : NULL;
+		const struct mmio_mapping *m = i < t->n ? &t->m[i] : NULL;
 		uintptr_t to = m && m->start < end ? m->start : end;
 
 		if (at < to) {
@@ -517,8 +399,8 @@ void mmio_moved(void *from, size_t old_size, void *to, size_t new_size)
 {
 	uintptr_t start = (uintptr_t)from, place = (uintptr_t)to;
 	size_t size = (new_size < old_size ? new_size : old_size) + PAGE - 1;
-	const struct table *old;
-	struct table *t;
+	const struct mmio_table *old;
+	struct mmio_table *t;
 	uint64_t signals;
 
 	size &= ~(size_t)(PAGE - 1);
@@ -528,10 +410,10 @@ void mmio_moved(void *from, size_t old_size, void *to, size_t new_size)
 		return;
 	mmio_unmapped(to, new_size);
 	enter(&signals);
-	old = atomic_load(&current);
-	t = old ? table_new(old) : NULL;
+	old = mmio_table();
+	t = old ? mmio_table_new(old) : NULL;
 	for (size_t i = 0; t && i < old->n; i++) {
-		const struct mapping *m = &old->m[i];
+		const struct mmio_mapping *m = &old->m[i];
 		uintptr_t first = m->start > start ? m->start : start;
 		uintptr_t last = m->end < start + size ? m->end : start + size;
 		size_t pieces = t->n;
@@ -540,17 +422,17 @@ void mmio_moved(void *from, size_t old_size, void *to, size_t new_size)
 			t->m[t->n++] = *m;
 			continue;
 		}
-		append_piece(t, m, m->start, first);
-		append_piece(t, m, first, last);
+		mmio_table_append(t, m, m->start, first);
+		mmio_table_append(t, m, first, last);
 		t->m[t->n - 1].start = first - start + place;
 		t->m[t->n - 1].end = last - start + place;
-		append_piece(t, m, last, m->end);
+		mmio_table_append(t, m, last, m->end);
 		for (pieces = t->n - pieces; pieces > 1 && m->file; pieces--)
 			file_ref(m->file);
 	}
 	if (t) {
-		sort(t);
-		publish(t);
+		mmio_table_sort(t);
+		mmio_table_publish(t);
 	}
 	leave(&signals);
 }
@@ -559,11 +441,11 @@ void mmio_moved(void *from, size_t old_size, void *to, size_t new_size)
 
 void mmio_doorbells_open(struct standin_device *dev, bool open)
 {
-	const struct table *t;
+	const struct mmio_table *t;
 	uint64_t signals;
 
 	enter(&signals);
-	t = atomic_load(&current);
+	t = mmio_table();
 	doorbells_set_open(dev, open); /* what page_protection() goes by */
 	for (size_t i = 0; t && i < t->n; i++)
 		if (t->m[i].dev == dev && has_doorbells(&t->m[i]))
@@ -573,14 +455,14 @@ void mmio_doorbells_open(struct standin_device *dev, bool open)
 
 void mmio_memory_enable(struct standin_device *dev, bool enabled)
 {
-	const struct table *t;
+	const struct mmio_table *t;
 	uint64_t signals;
 
 	if (atomic_load(&dev->memory_off) == !enabled)
 		return;
 	enter(&signals);
 	atomic_store(&dev->memory_off, !enabled); /* what page_protection() goes by */
-	t = atomic_load(&current);
+	t = mmio_table();
 	for (size_t i = 0; t && i < t->n; i++)
 		if (t->m[i].dev == dev)
 			protect(&t->m[i], t->m[i].start, t->m[i].end);
@@ -590,7 +472,7 @@ void mmio_memory_enable(struct standin_device *dev, bool enabled)
 /* The first mapping of the device: false if there is none. */
 static bool find_of_device(struct standin_device *dev, uintptr_t *ret_start, uintptr_t *ret_end)
 {
-	const struct table *t = reader_begin();
+	const struct mmio_table *t = mmio_table_read();
 	bool found = false;
 
 	for (size_t i = 0; t && i < t->n && !found; i++) {
@@ -598,7 +480,7 @@ static bool find_of_device(struct standin_device *dev, uintptr_t *ret_start, uin
 		*ret_start = t->m[i].start;
 		*ret_end = t->m[i].end;
 	}
-	reader_end();
+	mmio_table_done();
 	return found;
 }
 
@@ -614,10 +496,10 @@ void mmio_release(struct standin_device *dev)
 
 void mmio_forked(void)
 {
-	const struct table *t = atomic_load(&current);
+	const struct mmio_table *t = mmio_table();
 
 	pthread_mutex_init(&lock, NULL);
-	atomic_store(&readers, 0);
+	mmio_table_forked();
 	for (size_t i = 0; t && i < t->n; i++)
 		doorbells_forked(t->m[i].dev);
 	for (size_t i = 0; t && i < t->n; i++)
@@ -628,17 +510,17 @@ void mmio_forked(void)
 void mmio_find(const void *address, struct mmio_hit *ret_hit)
 {
 	uintptr_t a = (uintptr_t)address;
-	const struct table *t = reader_begin();
+	const struct mmio_table *t = mmio_table_read();
 	enum standin_page kind;
-	struct mapping m = {0};
+	struct mmio_mapping m = {0};
 	size_t at;
 
 	if (t) {
-		at = search(t, a);
+		at = mmio_table_search(t, a);
 		if (at < t->n && t->m[at].start <= a)
 			m = t->m[at];
 	}
-	reader_end();
+	mmio_table_done();
 	memset(ret_hit, 0, sizeof(*ret_hit));
 	ret_hit->verdict = MMIO_NOT_OURS;
 	if (!m.dev)
