@@ -6,9 +6,9 @@
  * AF_VSOCK sockets of other programs, there are Unix sockets here: core/vsock_place.h says
  * where they are and how a connection begins.  Sockets of packets are SOCK_SEQPACKET.
  *
- * All is done by the device's thread under dev->lock: vsock_packets.c has what comes from and
- * goes to the guest, vsock_message.c what is different for sockets of packets, vsock_host.c
- * the connections, vsock_listener.c where programs come in.
+ * All is done by the device's thread under dev->lock: vsock_packets.c has what comes from the
+ * guest, vsock_send.c what goes there, vsock_message.c what is different for sockets of packets,
+ * vsock_host.c the connections, vsock_listener.c where programs come in.
  */
 #ifndef STANDIN_VHOST_VSOCK_H
 #define STANDIN_VHOST_VSOCK_H
@@ -22,6 +22,11 @@
 #define VSOCK_PACKET_MAX (64u << 10)
 #define VSOCK_BUFFER     (256u << 10) /* what a guest may send before it is taken */
 #define VSOCK_HASH       256u
+#define VSOCK_HEADER     sizeof(struct virtio_vsock_hdr)
+#define VSOCK_ROUND      256u /* packets, until others have a turn */
+#define VSOCK_BATCH      32u  /* chains that are looked at together */
+
+#define VSOCK_SHUTDOWN_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
 struct vsock;
 
@@ -104,7 +109,7 @@ struct vsock {
 	struct virtqueue_pool pool;
 	struct iovec iov[1024], cut[1025];
 	struct virtqueue_range ranges[1024];
-	struct virtqueue_chain chains[32];
+	struct virtqueue_chain chains[VSOCK_BATCH];
 };
 
 extern const struct file_ops vhost_vsock_ops;
@@ -116,9 +121,8 @@ extern const struct ioctl_table vsock_node_table;
 
 /* ---- vsock_packets.c ---- */
 
-/* Both return whether there is more to do at once. */
-bool vsock_take_packets(struct vsock *v); /* the guest's */
-bool vsock_send_packets(struct vsock *v); /* to the guest */
+/* What the guest has sent.  Whether there is more to do at once. */
+bool vsock_take_packets(struct vsock *v);
 /* Queues a packet without payload on a connection. */
 void vsock_control(struct vsock_connection *c, uint16_t op, uint32_t flags, bool reply);
 void vsock_controls_drop(struct vsock *v);
@@ -127,17 +131,22 @@ void vsock_flush(struct vsock_connection *c);
 /* The header of a packet of the connection to the guest, with credit for it. */
 void vsock_header(struct vsock_connection *c, uint16_t op, uint32_t flags, uint32_t size,
 		  struct virtio_vsock_hdr *header);
-/* How much the guest has room for. */
-uint32_t vsock_credit(const struct vsock_connection *c);
 /* Gives the guest credit if there is enough to be worth a packet. */
 void vsock_give_credit(struct vsock_connection *c);
 /* Puts payload behind c->pending_end: 0, -ENOMEM or -EFAULT. */
 int vsock_keep(struct vsock_connection *c, const struct virtqueue_chain *chain, uint64_t skip,
 	       uint32_t size);
-/* Whether the program has sent something that has not been read. */
-bool vsock_unread(const struct vsock_connection *c);
 /* Both sides are to hear that the connection is reset. */
 void vsock_lose(struct vsock_connection *c);
+
+/* ---- vsock_send.c ---- */
+
+/* Whether there is more to do at once. */
+bool vsock_send_packets(struct vsock *v);
+/* How much the guest has room for. */
+uint32_t vsock_credit(const struct vsock_connection *c);
+/* Whether the program has sent something that has not been read. */
+bool vsock_unread(const struct vsock_connection *c);
 
 /* ---- vsock_message.c: connections whose type is SEQPACKET ---- */
 

@@ -22,8 +22,6 @@
 #include "core/syscall.h"
 #include "vhost/vsock.h"
 
-#define HEADER sizeof(struct virtio_vsock_hdr)
-
 /* ---- from the guest ---- */
 
 /* The end of the message that is last in `pending`. */
@@ -93,7 +91,8 @@ int vsock_message_take(struct vsock_connection *c, const struct virtqueue_chain 
 		return 0;
 	}
 	if (!kept && end && size) {
-		count = iovec_cut(chain->readable, chain->n_readable, HEADER, size, c->vsock->cut);
+		count = iovec_cut(chain->readable, chain->n_readable, VSOCK_HEADER, size,
+				  c->vsock->cut);
 		n = send_message(c->fd, c->vsock->cut, count);
 		if (n == -EFAULT)
 			return -EFAULT;
@@ -107,7 +106,7 @@ int vsock_message_take(struct vsock_connection *c, const struct virtqueue_chain 
 			return 0;
 		}
 	}
-	ret = vsock_keep(c, chain, HEADER, size);
+	ret = vsock_keep(c, chain, VSOCK_HEADER, size);
 	if (ret == -EFAULT)
 		return ret;
 	c->partial += size;
@@ -128,7 +127,7 @@ static int leave(struct vsock_connection *c, const struct virtqueue_chain *chain
 		 struct virtio_vsock_hdr *header)
 {
 	uint32_t size = c->leaving.size - c->leaving.sent;
-	uint64_t room = chain->writable_size - HEADER;
+	uint64_t room = chain->writable_size - VSOCK_HEADER;
 
 	if (size > room)
 		size = (uint32_t)room;
@@ -139,7 +138,7 @@ static int leave(struct vsock_connection *c, const struct virtqueue_chain *chain
 	c->starved = !vsock_credit(c);
 	if (!size)
 		return 0;
-	if (iovec_write(chain->writable, chain->n_writable, HEADER,
+	if (iovec_write(chain->writable, chain->n_writable, VSOCK_HEADER,
 			c->leaving.data + c->leaving.sent, size))
 		return -EFAULT;
 	c->leaving.sent += size;
@@ -156,7 +155,7 @@ static int leave(struct vsock_connection *c, const struct virtqueue_chain *chain
 int vsock_message_next(struct vsock_connection *c, const struct virtqueue_chain *chain,
 		       struct virtio_vsock_hdr *header)
 {
-	uint64_t room = chain->writable_size - HEADER;
+	uint64_t room = chain->writable_size - VSOCK_HEADER;
 	unsigned count;
 	long n;
 
@@ -179,7 +178,7 @@ int vsock_message_next(struct vsock_connection *c, const struct virtqueue_chain 
 	if (n > c->guest_alloc)
 		return -EMSGSIZE;
 	if ((uint64_t)n <= room && n <= vsock_credit(c) && n <= VSOCK_PACKET_MAX) {
-		count = iovec_cut(chain->writable, chain->n_writable, HEADER, (uint64_t)n,
+		count = iovec_cut(chain->writable, chain->n_writable, VSOCK_HEADER, (uint64_t)n,
 				  c->vsock->cut);
 		n = host_syscall(SYS_readv, c->fd, c->vsock->cut, count);
 		if (n < 0)
