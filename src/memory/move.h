@@ -31,6 +31,9 @@ struct memory_freeze {
 	bool held;      /* and what is missing stays so; what is there may be written to */
 };
 
+/* Smaller pieces are cheaper to copy than to move. */
+#define MEMORY_LINEAR_MIN ((uintptr_t)64 << 10)
+
 /* Counts what puts pages out of reach for a moment: its beginnings and ends. */
 extern _Atomic uint64_t memory_moves;
 
