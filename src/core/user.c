@@ -26,7 +26,7 @@ __thread struct user_client user_client __attribute__((tls_model("initial-exec")
 
 static guarded_copy_fn *guarded_copy;
 static guarded_copies_fn *guarded_copies;
-static guarded_touch_fn *guarded_touch;
+static guarded_or_fn *guarded_or;
 
 void user_set_guarded_copy(guarded_copy_fn *copy)
 {
@@ -38,9 +38,9 @@ void user_set_guarded_copies(guarded_copies_fn *copy)
 	guarded_copies = copy;
 }
 
-void user_set_guarded_touch(guarded_touch_fn *touch)
+void user_set_guarded_or(guarded_or_fn * or)
 {
-	guarded_touch = touch;
+	guarded_or = or ;
 }
 
 int user_touch(const void *address, size_t size, bool write)
@@ -48,16 +48,26 @@ int user_touch(const void *address, size_t size, bool write)
 	const char *at = address, *end = (const char *)((uintptr_t)address + size);
 	char byte;
 
-	if (write && !user_client.pid && !guarded_touch) {
+	if (write && !user_client.pid && !guarded_or) {
 		at = (const char *)((uintptr_t)at & ~(uintptr_t)(PAGE - 1));
 		return host_syscall(SYS_madvise, at, end - at, MADV_POPULATE_WRITE) < 0 ? -EFAULT
 											: 0;
 	}
 	for (; at < end; at = (const char *)(((uintptr_t)at | (PAGE - 1)) + 1))
-		if (write && guarded_touch && !user_client.pid
-			    ? guarded_touch((void *)(uintptr_t)at) != 0
+		if (write && guarded_or && !user_client.pid
+			    ? guarded_or((uint8_t *)(uintptr_t)at, 0) != 0
 			    : copy_from_user(&byte, at, 1) < 0)
 			return -EFAULT;
+	return 0;
+}
+
+int user_or(uint8_t *byte, uint8_t bits)
+{
+	if (guarded_or)
+		return guarded_or(byte, bits) ? -EFAULT : 0;
+	if (user_touch(byte, 1, true))
+		return -EFAULT;
+	__atomic_fetch_or(byte, bits, __ATOMIC_RELEASE);
 	return 0;
 }
 

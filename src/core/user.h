@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -70,6 +71,12 @@ extern __thread struct user_client user_client __attribute__((tls_model("initial
 int user_touch(const void *address, size_t size, bool write);
 
 /*
+ * Sets bits of a byte of this process, atomically.  0 or -EFAULT.  Where no fault handler is
+ * installed, the memory must not be unmapped meanwhile.
+ */
+int user_or(uint8_t *byte, uint8_t bits);
+
+/*
  * The guarded copy: returns the bytes NOT copied.  src/inject sets it when its SIGSEGV
  * handler is in place.  NULL until then.
  */
@@ -79,10 +86,10 @@ void user_set_guarded_copy(guarded_copy_fn *copy);
 typedef unsigned guarded_copies_fn(const struct user_copy *copies, unsigned n);
 void user_set_guarded_copies(guarded_copies_fn *copy);
 /*
- * A guarded atomic store of what is there already to one byte: returns 0 if it could be
- * done.  Set together with the guarded copy; without it, user_touch makes system calls.
+ * A guarded user_or(): returns 0 if it could be done.  Set together with the guarded copy;
+ * without it, user_touch() and user_or() make system calls.
  */
-typedef size_t guarded_touch_fn(void *address);
-void user_set_guarded_touch(guarded_touch_fn *touch);
+typedef size_t guarded_or_fn(uint8_t *byte, uint8_t bits);
+void user_set_guarded_or(guarded_or_fn * or);
 
 #endif

@@ -36,7 +36,7 @@ int segv_setup(void)
 	guarded_wide = __builtin_cpu_supports("avx2") != 0;
 	user_set_guarded_copy(guarded_copy);
 	user_set_guarded_copies(guarded_copies);
-	user_set_guarded_touch(guarded_touch);
+	user_set_guarded_or(guarded_or);
 	return 0;
 }
 

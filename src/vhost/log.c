@@ -33,9 +33,8 @@ static void mark(const struct vhost_vq *vq, uint64_t guest, uint64_t size)
 	for (uint64_t page = first; page <= last; page++) {
 		uint8_t *byte = (uint8_t *)(uintptr_t)(vq->log_base + page / 8);
 
-		if (user_touch(byte, 1, true))
+		if (user_or(byte, (uint8_t)(1u << page % 8)))
 			return;
-		__atomic_fetch_or(byte, (uint8_t)(1u << page % 8), __ATOMIC_RELEASE);
 	}
 }
 

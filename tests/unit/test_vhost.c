@@ -327,6 +327,8 @@ static void test_log(void **state)
 	rig_add(0, 2, 32);
 	rig_kick(0);
 	assert_true(rig_echoed(0, 2, 32, LONG));
+	/* From here on nothing is logged any more. */
+	assert_int_equal(rig_backend(0, false), 0);
 	assert_true(dirty(bits, RIG_BUFFER(0, 1, 1)));
 	assert_false(dirty(bits, RIG_BUFFER(0, 1, 0)));
 	assert_false(dirty(bits, RIG_BUFFER(0, 0, 1)));
@@ -367,6 +369,7 @@ static void test_log_translated(void **state)
 	rig_kick(0);
 	while (!dirty(bits, away + alias))
 		usleep(100);
+	assert_int_equal(rig_backend(0, false), 0);
 	assert_int_equal(rig.arena[away], 1);
 	assert_true(dirty(bits, away));
 	assert_true(dirty(bits, away + alias));

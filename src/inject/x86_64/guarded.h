@@ -10,8 +10,8 @@ struct user_copy;
 
 /* 0, or `size` if it faulted. */
 size_t guarded_copy(void *to, const void *from, size_t size);
-/* 0, or 1 if the byte can't be stored to; changes nothing. */
-size_t guarded_touch(void *address);
+/* Sets bits atomically: 0, or 1 if the byte can't be stored to. */
+size_t guarded_or(uint8_t *byte, uint8_t bits);
 extern const char guarded_copy_fixup[];
 /* How many copies were done before one faulted; all: `n`. */
 unsigned guarded_copies(const struct user_copy *copies, unsigned n);

@@ -110,20 +110,19 @@ guarded_copy:
 	ret
 
 /*
- * size_t guarded_touch(void *address)
+ * size_t guarded_or(uint8_t *byte, uint8_t bits)
  *
- * An atomic store of what is there already: 0, or 1 if it faulted.  Between the same two
- * symbols as the copy.
+ * Sets bits atomically: 0, or 1 if it faulted.  Between the same two symbols as the copy.
  */
-	.globl	guarded_touch
-	.hidden	guarded_touch
-	.type	guarded_touch, @function
-guarded_touch:
+	.globl	guarded_or
+	.hidden	guarded_or
+	.type	guarded_or, @function
+guarded_or:
 	movl	$1, %edx
-	lock orb $0, (%rdi)
+	lock orb %sil, (%rdi)
 	xorl	%eax, %eax
 	ret
-	.size	guarded_touch, . - guarded_touch
+	.size	guarded_or, . - guarded_or
 
 	.globl	guarded_copy_fixup
 	.hidden	guarded_copy_fixup
