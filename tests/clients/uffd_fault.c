@@ -50,7 +50,7 @@ static void check(size_t page, bool discarded)
 /* Afterwards it is zero, with userfaultfd or without. */
 static void discard(char *at, size_t length)
 {
-	PEER_NEED(madvise(at, length, shared ? MADV_REMOVE : MADV_DONTNEED) == 0);
+	CHECK(madvise(at, length, shared ? MADV_REMOVE : MADV_DONTNEED) == 0);
 }
 
 static void *touch(void *argument)
@@ -80,13 +80,13 @@ static void start(pthread_t threads[THREADS])
 {
 	touched = 0;
 	for (size_t i = 0; i < THREADS; i++)
-		PEER_NEED(pthread_create(&threads[i], NULL, touch, (void *)i) == 0);
+		CHECK(pthread_create(&threads[i], NULL, touch, (void *)i) == 0);
 }
 
 static void join(pthread_t threads[THREADS])
 {
 	for (size_t i = 0; i < THREADS; i++)
-		PEER_NEED(pthread_join(threads[i], NULL) == 0);
+		CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
 /* ---- the memory and its handler ---- */
@@ -97,11 +97,11 @@ static void listen_at(const char *path)
 	char before[sizeof(address.sun_path)];
 
 	/* When its name is there, it listens. */
-	PEER_NEED(snprintf(before, sizeof(before), "%s.new", path) < (int)sizeof(before));
+	CHECK(snprintf(before, sizeof(before), "%s.new", path) < (int)sizeof(before));
 	listener = peer_socket(before, &address);
-	PEER_NEED(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-	PEER_NEED(listen(listener, 4) == 0);
-	PEER_NEED(rename(before, path) == 0);
+	CHECK(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	CHECK(listen(listener, 4) == 0);
+	CHECK(rename(before, path) == 0);
 }
 
 static void make_memory(void)
@@ -112,12 +112,12 @@ static void make_memory(void)
 
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		      (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
-	PEER_NEED(memory != MAP_FAILED);
+	CHECK(memory != MAP_FAILED);
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	PEER_NEED(uffd >= 0);
-	PEER_NEED(ioctl(uffd, UFFDIO_API, &api) == 0);
+	CHECK(uffd >= 0);
+	CHECK(ioctl(uffd, UFFDIO_API, &api) == 0);
 	reg.range = (struct uffdio_range){(uintptr_t)memory, size};
-	PEER_NEED(ioctl(uffd, UFFDIO_REGISTER, &reg) == 0);
+	CHECK(ioctl(uffd, UFFDIO_REGISTER, &reg) == 0);
 }
 
 /* Waits for a handler and hands it the userfaultfd.  Returns the connection. */
@@ -137,9 +137,9 @@ static int hand_over(bool again)
 				 .msg_controllen = sizeof(control)};
 	int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
-	PEER_NEED(connection >= 0);
+	CHECK(connection >= 0);
 	memcpy(CMSG_DATA(&control.head), &uffd, sizeof(uffd));
-	PEER_NEED(sendmsg(connection, &message, MSG_NOSIGNAL) == sizeof(region));
+	CHECK(sendmsg(connection, &message, MSG_NOSIGNAL) == sizeof(region));
 	return connection;
 }
 
@@ -152,8 +152,8 @@ static void kill_handler(int connection)
 	while (touched < pages)
 		sched_yield();
 	peer_sleep_us(peer_random(300));
-	PEER_NEED(kill(peer_pid(connection), SIGKILL) == 0);
-	PEER_NEED(poll(&poller, 1, -1) == 1 && (poller.revents & POLLHUP));
+	CHECK(kill(peer_pid(connection), SIGKILL) == 0);
+	CHECK(poll(&poller, 1, -1) == 1 && (poller.revents & POLLHUP));
 	close(connection);
 }
 
@@ -187,8 +187,8 @@ static void last(void)
 	join(threads);
 	/* With the userfaultfd the registration went. */
 	discard(memory, size);
-	PEER_NEED(memcmp(memory, zeros, PEER_PAGE) == 0);
-	PEER_NEED(munmap(memory, size) == 0);
+	CHECK(memcmp(memory, zeros, PEER_PAGE) == 0);
+	CHECK(munmap(memory, size) == 0);
 }
 
 static void held(bool another)
@@ -207,14 +207,14 @@ static void held(bool another)
 		/* Nobody has gone on meanwhile: that would have been with a page of zeros. */
 		connection = hand_over(true);
 		join(threads);
-		PEER_NEED(touched == size / PEER_PAGE);
+		CHECK(touched == size / PEER_PAGE);
 		close(connection);
 		close(uffd);
 	} else {
 		close(uffd);
 		join(threads);
 	}
-	PEER_NEED(munmap(memory, size) == 0);
+	CHECK(munmap(memory, size) == 0);
 }
 
 int main(int argc, char **argv)
@@ -223,9 +223,9 @@ int main(int argc, char **argv)
 	unsigned rounds = argc > 5 ? (unsigned)atoi(argv[5]) : 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	PEER_NEED(argc > 4);
+	CHECK(argc > 4);
 	content = peer_content(argv[2], &size);
-	PEER_NEED(size / PEER_PAGE % THREADS == 0);
+	CHECK(size / PEER_PAGE % THREADS == 0);
 	shared = strcmp(argv[3], "shared") == 0;
 	listen_at(argv[1]);
 	for (unsigned i = 0; i < rounds; i++) {

@@ -33,7 +33,7 @@ static void connect_to(struct handler *h, const char *path)
 
 	h->connection = peer_socket(path, &address);
 	if (connect(h->connection, (struct sockaddr *)&address, sizeof(address))) {
-		PEER_NEED(errno == ENOENT || errno == ECONNREFUSED);
+		CHECK(errno == ENOENT || errno == ECONNREFUSED);
 		exit(3);
 	}
 }
@@ -53,8 +53,8 @@ static void receive(struct handler *h)
 
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		exit(3); /* it had no more use for one */
-	PEER_NEED(n == sizeof(h->region));
-	PEER_NEED(message.msg_controllen && control.head.cmsg_type == SCM_RIGHTS);
+	CHECK(n == sizeof(h->region));
+	CHECK(message.msg_controllen && control.head.cmsg_type == SCM_RIGHTS);
 	memcpy(&h->uffd, CMSG_DATA(&control.head), sizeof(h->uffd));
 }
 
@@ -68,7 +68,7 @@ static int answer(struct handler *h, uint64_t address)
 	struct uffdio_range range = {address, PEER_PAGE};
 	int rc;
 
-	PEER_NEED(offset < h->region.size && offset % PEER_PAGE == 0);
+	CHECK(offset < h->region.size && offset % PEER_PAGE == 0);
 	if (h->removed[offset / PEER_PAGE])
 		rc = ioctl(h->uffd, UFFDIO_ZEROPAGE, &zero);
 	else
@@ -78,7 +78,7 @@ static int answer(struct handler *h, uint64_t address)
 	if (errno != EEXIST)
 		return errno;
 	/* Answered by the handler before, perhaps, which didn't live to wake who waits. */
-	PEER_NEED(ioctl(h->uffd, UFFDIO_WAKE, &range) == 0);
+	CHECK(ioctl(h->uffd, UFFDIO_WAKE, &range) == 0);
 	return 0;
 }
 
@@ -87,12 +87,12 @@ static void fault(struct handler *h, uint64_t address)
 	int error = answer(h, address);
 
 	if (error == EAGAIN) {
-		PEER_NEED(h->waiting_count < WAITING_MAX);
+		CHECK(h->waiting_count < WAITING_MAX);
 		h->waiting[h->waiting_count++] = address;
 		return;
 	}
 	errno = error;
-	PEER_NEED(error == 0 || error == ESRCH);
+	CHECK(error == 0 || error == ESRCH);
 	h->gone |= error == ESRCH;
 	h->faults++;
 }
@@ -104,8 +104,8 @@ static void take(struct handler *h, const struct uffd_msg *m)
 		fault(h, m->arg.pagefault.address);
 		break;
 	case UFFD_EVENT_REMOVE:
-		PEER_NEED(m->arg.remove.start >= h->region.base &&
-			  m->arg.remove.end <= h->region.base + h->region.size);
+		CHECK(m->arg.remove.start >= h->region.base &&
+		      m->arg.remove.end <= h->region.base + h->region.size);
 		for (uint64_t at = m->arg.remove.start; at < m->arg.remove.end; at += PEER_PAGE)
 			h->removed[(at - h->region.base) / PEER_PAGE] = true;
 		h->removes++;
@@ -125,10 +125,10 @@ static void serve(struct handler *h)
 	uint64_t again[WAITING_MAX];
 
 	if (n < 0) {
-		PEER_NEED(errno == EAGAIN); /* withdrawn meanwhile */
+		CHECK(errno == EAGAIN); /* withdrawn meanwhile */
 		n = 0;
 	}
-	PEER_NEED(n % (ssize_t)sizeof(messages[0]) == 0);
+	CHECK(n % (ssize_t)sizeof(messages[0]) == 0);
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(messages[0]); i++)
 		take(h, &messages[i]);
 	memcpy(again, h->waiting, sizeof(again));
@@ -144,8 +144,8 @@ static bool serve_until(struct handler *h, unsigned faults)
 	struct pollfd fds[] = {{h->uffd, POLLIN, 0}, {h->connection, POLLIN, 0}};
 
 	while (h->faults < faults) {
-		PEER_NEED(poll(fds, 2, h->waiting_count ? 1 : -1) >= 0);
-		PEER_NEED(!(fds[0].revents & ~POLLIN));
+		CHECK(poll(fds, 2, h->waiting_count ? 1 : -1) >= 0);
+		CHECK(!(fds[0].revents & ~POLLIN));
 		if (fds[1].revents)
 			return true;
 		if (fds[0].revents || h->waiting_count)
@@ -196,24 +196,24 @@ int main(int argc, char **argv)
 	size_t size;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	PEER_NEED(argc > 2);
+	CHECK(argc > 2);
 	h.content = peer_content(argv[2], &size);
 	connect_to(&h, argv[1]);
 	receive(&h);
-	PEER_NEED(h.region.size == size);
+	CHECK(h.region.size == size);
 	h.removed = calloc(size / PEER_PAGE, sizeof(h.removed[0]));
-	PEER_NEED(h.removed);
+	CHECK(h.removed);
 	all = (struct uffdio_range){h.region.base, size};
 	if (h.region.again)
-		PEER_NEED(ioctl(h.uffd, UFFDIO_WAKE, &all) == 0);
+		CHECK(ioctl(h.uffd, UFFDIO_WAKE, &all) == 0);
 	if (!kills) {
-		PEER_NEED(serve_until(&h, UINT32_MAX));
+		CHECK(serve_until(&h, UINT32_MAX));
 		printf("handler: %u faults, %u removals\n", h.faults, h.removes);
 		free(h.removed);
 		return 0;
 	}
-	PEER_NEED(!serve_until(&h, peer_random(400)));
-	PEER_NEED(kill(peer_pid(h.connection), SIGKILL) == 0);
+	CHECK(!serve_until(&h, peer_random(400)));
+	CHECK(kill(peer_pid(h.connection), SIGKILL) == 0);
 	/* It may go while a fault is answered, or before. */
 	while (!h.gone && !serve_until(&h, h.faults + 1))
 		;

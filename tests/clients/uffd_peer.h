@@ -7,7 +7,6 @@
 #ifndef STANDIN_TESTS_UFFD_PEER_H
 #define STANDIN_TESTS_UFFD_PEER_H
 
-#include <errno.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,14 +14,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "passing.h"
 
 #define PEER_PAGE 4096UL
 
@@ -32,16 +30,6 @@ struct peer_region {
 	/* Another handler had it before and is gone; it may have read of faults that still wait. */
 	uint64_t again;
 };
-
-#define PEER_NEED(condition)                                                       \
-	do {                                                                       \
-		if (!(condition)) {                                                \
-			printf("%s:%d: %s (%s)\n", __FILE__, __LINE__, #condition, \
-			       strerror(errno));                                   \
-			fflush(stdout);                                            \
-			_exit(1);                                                  \
-		}                                                                  \
-	} while (0)
 
 /* From 0 to n - 1; another sequence in every process. */
 static inline unsigned peer_random(unsigned n)
@@ -68,9 +56,9 @@ static inline int peer_socket(const char *path, struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	PEER_NEED(fd >= 0);
+	CHECK(fd >= 0);
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	PEER_NEED(strlen(path) < sizeof(address->sun_path));
+	CHECK(strlen(path) < sizeof(address->sun_path));
 	strcpy(address->sun_path, path);
 	return fd;
 }
@@ -81,7 +69,7 @@ static inline pid_t peer_pid(int connection)
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
 
-	PEER_NEED(getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0);
+	CHECK(getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0);
 	return cred.pid;
 }
 
@@ -92,11 +80,11 @@ static inline char *peer_content(const char *path, size_t *size)
 	struct stat s;
 	char *content;
 
-	PEER_NEED(file && fstat(fileno(file), &s) == 0 && s.st_size > 0);
+	CHECK(file && fstat(fileno(file), &s) == 0 && s.st_size > 0);
 	*size = (size_t)s.st_size;
-	PEER_NEED(*size % PEER_PAGE == 0);
+	CHECK(*size % PEER_PAGE == 0);
 	content = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fileno(file), 0);
-	PEER_NEED(content != MAP_FAILED);
+	CHECK(content != MAP_FAILED);
 	fclose(file);
 	return content;
 }
