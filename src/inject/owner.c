@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "core/config.h"
@@ -26,10 +25,10 @@
 #include "core/instance.h"
 #include "core/message.h"
 #include "core/syscall.h"
+#include "core/thread.h"
 #include "core/user.h"
 #include "inject/forward.h"
 #include "inject/runtime.h"
-#include "memory/mmio_private.h"
 
 #define SETTLE_TRIES 1000
 
@@ -305,7 +304,6 @@ static void *service(void *arg)
 	struct owner_client *c;
 	long n;
 
-	host_syscall(SYS_prctl, PR_SET_NAME, "standin-fork");
 	for (;;) {
 		n = host_syscall(SYS_epoll_pwait, epoll, &event, 1, -1, NULL, 8);
 		if (n < 0 && n != -EINTR)
@@ -327,7 +325,6 @@ static void *service(void *arg)
 static int start_service(void)
 {
 	pthread_t thread;
-	uint64_t signals;
 	int result;
 
 	if (running)
@@ -335,9 +332,7 @@ static int start_service(void)
 	epoll = hostfd_adopt((int)host_syscall(SYS_epoll_create1, EPOLL_CLOEXEC));
 	if (epoll < 0)
 		return epoll;
-	mmio_block_signals(&signals);
-	result = -pthread_create(&thread, NULL, service, NULL);
-	mmio_restore_signals(&signals);
+	result = thread_start(&thread, "standin-fork", service, NULL);
 	if (result < 0) {
 		hostfd_close(epoll);
 		return result;

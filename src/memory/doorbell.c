@@ -29,12 +29,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "core/device.h"
 #include "core/log.h"
 #include "core/syscall.h"
+#include "core/thread.h"
 #include "core/trace.h"
 #include "memory/mmio_private.h"
 
@@ -298,14 +298,10 @@ static void adapt(struct doorbell_poller *p, uint64_t rounds)
 static void *poller_main(void *arg)
 {
 	struct doorbell_poller *p = arg;
-	char name[16];
 	uint64_t rounds;
 	uint32_t request;
 	bool starved;
 
-	/* "standin-01:00.0": what fits in a thread's name is the address without its domain. */
-	snprintf(name, sizeof(name), "standin-%.7s", p->dev->address + 5);
-	host_syscall(SYS_prctl, PR_SET_NAME, name);
 	for (;;) {
 		request = REQUEST_POLL;
 		atomic_compare_exchange_strong(&p->request, &request, REQUEST_NONE);
@@ -330,9 +326,11 @@ static void *poller_main(void *arg)
 int doorbells_start(struct standin_device *dev)
 {
 	struct doorbell_poller *p;
-	uint64_t signals;
+	char name[16];
 	int result = 0;
 
+	/* "standin-01:00.0": what fits in a thread's name is the address without its domain. */
+	snprintf(name, sizeof(name), "standin-%.7s", dev->address + 5);
 	pthread_mutex_lock(&lifecycle);
 	p = dev->poller;
 	if (!p) {
@@ -347,9 +345,7 @@ int doorbells_start(struct standin_device *dev)
 		result = -ENOMEM;
 	} else if (!p->running && dev->model->doorbells && !disabled) {
 		atomic_store(&p->request, REQUEST_NONE);
-		mmio_block_signals(&signals);
-		result = -pthread_create(&p->thread, NULL, poller_main, p);
-		mmio_restore_signals(&signals);
+		result = thread_start(&p->thread, name, poller_main, p);
 		p->running = result == 0;
 	}
 	pthread_mutex_unlock(&lifecycle);

@@ -3,15 +3,11 @@
  * A thread in epoll_wait.  A watch is destroyed under the lock that the thread holds while
  * it runs an event, and the thread takes an event's watch seriously only if it still is in
  * the list.  An eventfd of the thread's own tells it to end.
- *
- * The thread runs model code, which may touch bad client memory: the signals of the
- * guarded copies stay open, all others are the client's and are blocked.
  */
 #include "vfio/eventfd_watch.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,6 +16,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "core/thread.h"
 
 struct eventfd_watch {
 	int eventfd;
@@ -80,10 +77,6 @@ static int private_descriptor(long fd)
 /* Starts the thread, with the lock held. */
 static int start(void)
 {
-	const uint64_t open_signals = 1u << (SIGSEGV - 1) | 1u << (SIGBUS - 1) |
-				      1u << (SIGSYS - 1) | 1u << (SIGILL - 1) | 1u << (SIGFPE - 1) |
-				      1u << (SIGTRAP - 1);
-	uint64_t blocked = ~open_signals, saved;
 	int ret;
 
 	if (running)
@@ -91,11 +84,8 @@ static int start(void)
 	epoll = private_descriptor(host_syscall(SYS_epoll_create1, EPOLL_CLOEXEC));
 	stop = private_descriptor(host_syscall(SYS_eventfd2, 0, EFD_CLOEXEC));
 	ret = epoll < 0 ? epoll : stop < 0 ? stop : add(stop, NULL);
-	if (!ret) {
-		host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, &saved, sizeof(saved));
-		ret = -pthread_create(&thread, NULL, run, NULL);
-		host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
-	}
+	if (!ret)
+		ret = thread_start(&thread, "standin-eventfd", run, NULL);
 	if (ret) {
 		hostfd_close(epoll);
 		hostfd_close(stop);
