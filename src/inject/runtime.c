@@ -326,13 +326,14 @@ static char *read_text(const char *path)
 	return text;
 }
 
-static int configure(const char *directory, struct config *c, char error[CONFIG_ERROR_MAX])
+static int configure(const struct runtime_host *host, struct config *c,
+		     char error[CONFIG_ERROR_MAX])
 {
 	char path[4096], *text;
 	int result;
 
-	snprintf(path, sizeof(path), "%s/config", directory);
-	text = read_text(path);
+	snprintf(path, sizeof(path), "%s/config", host->directory);
+	text = host->configuration ? strdup(host->configuration) : read_text(path);
 	if (!text) {
 		snprintf(error, CONFIG_ERROR_MAX, "cannot read the instance's configuration");
 		return -ENOENT;
@@ -342,7 +343,7 @@ static int configure(const char *directory, struct config *c, char error[CONFIG_
 	if (result == 0)
 		result = config_complete(c, error);
 	if (result == 0 && !c->directory)
-		c->directory = strdup(directory);
+		c->directory = strdup(host->directory);
 	return result;
 }
 
@@ -354,7 +355,7 @@ static int start(const struct runtime_host *host, char *error, size_t error_size
 
 	if (c) {
 		config_init(c);
-		result = configure(host->directory, c, reason);
+		result = configure(host, c, reason);
 	}
 	if (result == 0)
 		result = instance_start(c, reason, sizeof(reason));

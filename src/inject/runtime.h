@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 7
+#define RUNTIME_VERSION 8
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -138,7 +138,8 @@ struct runtime {
 /* What the preload library passes in. */
 struct runtime_host {
 	unsigned version;
-	const char *directory; /* the private directory of `standin run` */
+	const char *directory;     /* the private directory of `standin run` */
+	const char *configuration; /* what is in its file `config`; NULL: it is to be read */
 };
 
 /* libstandin-runtime.so's one export.  NULL: it could not start, and said why on stderr. */

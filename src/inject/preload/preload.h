@@ -173,6 +173,11 @@ static inline ssize_t pagemap_read(int fd, void *buffer, off_t offset, ssize_t n
 	return n;
 }
 
+/* ---- user.c ---- */
+
+/* What is in the private directory's `config`, if this process has changed its user; or NULL. */
+extern const char *kept_configuration;
+
 /* ---- passing.c ---- */
 
 /* Stood-in files that this program was started with. */

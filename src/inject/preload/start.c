@@ -126,6 +126,7 @@ static const struct runtime *load(void)
 	memcpy(directory, root, root_size() - strlen("/root"));
 	directory[root_size() - strlen("/root")] = '\0';
 	host.directory = directory;
+	host.configuration = kept_configuration;
 	rt = entry(&host);
 	if (rt && rt->version != RUNTIME_VERSION) {
 		complain(path, "is of another version");
