@@ -451,10 +451,29 @@ void watch_resolve(const void *address, size_t size, bool write)
 
 /* ---- fork ---- */
 
+/* What the client has kept from its children (MADV_DONTFORK). */
+static void forget_absent(void)
+{
+	const struct watch_range *r;
+	uintptr_t at = 0, to;
+
+	while ((r = watch_find(at))) {
+		at = at > r->start ? at : r->start;
+		if (memory_vma_protection(at, &to) >= 0) {
+			at = to;
+			continue;
+		}
+		to = to < r->end ? to : r->end;
+		watch_forget(at, to);
+		at = to;
+	}
+}
+
 void watch_forked(void)
 {
 	if (!watch_any())
 		return;
+	forget_absent();
 	if (watch_ops->forked)
 		watch_ops->forked();
 	watch_clear_others();

@@ -85,17 +85,30 @@ static int prepare_birth(struct birth *b)
 	return b->self < 0 ? b->self : 0;
 }
 
-/* Contexts that come or go meanwhile are not concerned: they do so after the fork. */
+static bool is_assigned(const struct uffd *u, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (births[i].old == u)
+			return true;
+	return false;
+}
+
+/*
+ * In the order of what they watch, in which their events are read.  Contexts that come or go
+ * meanwhile are not concerned: they do so after the fork.
+ */
 static void assign(void)
 {
+	const struct watch_range *r;
 	uint64_t signals;
 	size_t i = 0;
 
 	memory_lock(&signals);
-	for (struct uffd *u = uffd_first(); u && i < n_births; u = u->next) {
+	for (uintptr_t at = 0; i < n_births && (r = watch_find(at)); at = r->end) {
+		struct uffd *u = r->owner;
 		struct birth *b = &births[i];
 
-		if (!is_wanted(u))
+		if (!(uffd_features(u) & UFFD_FEATURE_EVENT_FORK) || is_assigned(u, i))
 			continue;
 		b->old = u;
 		b->new->flags = u->flags;
