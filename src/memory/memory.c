@@ -222,9 +222,11 @@ static enum memory_verdict resolve_other(const struct memory_access *a, void **r
 		break;
 	}
 	if (!a->signals)
-		return MEMORY_NOT_OURS;
+		reason |= WATCH_BY_KERNEL;
 	*ret_ticket = watch_ops->fault(range->owner, a->address, reason, a->write);
-	return *ret_ticket ? MEMORY_RETRY : MEMORY_SIGBUS;
+	if (*ret_ticket)
+		return MEMORY_RETRY;
+	return a->signals ? MEMORY_SIGBUS : MEMORY_NOT_OURS;
 }
 
 /*

@@ -158,6 +158,12 @@ int watch_protect_all(uintptr_t start, uintptr_t end, bool on);
 
 /* ---- what others ask ---- */
 
+/*
+ * Asks for what is missing in [address, address + size), or may not be written to, as a fault
+ * does: for a system call that is given it.  Ordinary context, without the lock.
+ */
+void watch_resolve(const void *address, size_t size, bool write);
+
 /* Corrects an entry of /proc/self/pagemap. */
 uint64_t watch_shown(uintptr_t address, uint64_t entry);
 

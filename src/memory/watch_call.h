@@ -21,10 +21,4 @@ int watch_change_protection(uintptr_t start, uintptr_t end, int protection);
 /* In the child of a fork, with the lock. */
 void watch_forked(void);
 
-/*
- * Asks for what is missing in [address, address + size), or may not be written to, as a fault
- * does: for a system call that is given it.  Ordinary context, without the lock.
- */
-void watch_resolve(const void *address, size_t size, bool write);
-
 #endif

@@ -168,6 +168,17 @@ static long copy_for_other(const struct uffd *u, const struct uffdio_copy *c)
 	return done ? (long)done : n;
 }
 
+/* With the lock, which it gives up meanwhile: the source may be watched, too. */
+static void await_source(const struct uffd *u, const struct uffdio_copy *c, uint64_t *signals)
+{
+	if (!watch_in(c->src, c->src + c->len) ||
+	    check_target(u, FILL_COPY, c->dst, c->len, c->mode & UFFDIO_COPY_MODE_WP))
+		return;
+	memory_unlock(signals);
+	watch_resolve((const void *)(uintptr_t)c->src, c->len, false);
+	memory_lock(signals);
+}
+
 long uffd_copy(struct file *f, struct ioctl_call *call)
 {
 	const struct uffdio_copy *c = call->data;
@@ -186,11 +197,13 @@ long uffd_copy(struct file *f, struct ioctl_call *call)
 	if (uffd_is_dead(f))
 		return -ESRCH;
 	memory_lock(&signals);
-	if (user_client.pid)
+	if (user_client.pid) {
 		ret = copy_for_other(f->priv, c);
-	else
+	} else {
+		await_source(f->priv, c, &signals);
 		ret = fill(f->priv, FILL_COPY, c->dst, (const void *)c->src, c->len,
 			   c->mode & UFFDIO_COPY_MODE_WP);
+	}
 	return finish(f->priv, call, c->dst, c->len, c->mode, ret, &signals);
 }
 
