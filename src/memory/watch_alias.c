@@ -274,20 +274,35 @@ static bool in_core(uintptr_t at)
 	return host_syscall(SYS_mincore, at, MEMORY_PAGE, &is) == 0 && (is & 1);
 }
 
-/* Without an alias: the page itself tells, when it has no marker. */
+/*
+ * Without an alias: the page itself tells, when it has no marker.  It traps before and after, so
+ * nobody has been kept from it for the time being (memory_moves).
+ */
 static bool look_in_place(const struct watch_range *r, uintptr_t at)
 {
 	uintptr_t end = at + r->page_size;
+	uint64_t mark = watch_mark(at);
 	bool is;
 
-	if (!watch_is_guarded(r, watch_mark(at)))
+	if (mark & MARK_MADE)
+		return false;
+	if (!watch_is_guarded(r, mark))
 		return in_core(at);
-	watch_freeze(at, end);
+	host_mprotect((void *)at, r->page_size, PROT_NONE);
 	host_syscall(SYS_madvise, at, r->page_size, MADV_GUARD_REMOVE);
 	is = in_core(at);
 	watch_trap(r, at, end);
-	watch_apply(r, at, end);
+	host_mprotect((void *)at, r->page_size, watch_effective(r, watch_mark(at)));
 	return is;
+}
+
+void watch_note_made(const struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	if (r->kind != MEMORY_FILE || r->alias)
+		return;
+	for (; start < end; start += MEMORY_PAGE)
+		if (!in_core(start))
+			watch_marks_change(start, start + MEMORY_PAGE, MEMORY_PAGE, 0, MARK_MADE);
 }
 
 #define LOOK 512u /* pages at once */

@@ -102,6 +102,7 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 		end = watch_cached_run(r, to, end, cached);
 	}
 	watch_unguard(r, to, end);
+	watch_note_made(r, to, end);
 	n = write_pages(to, f->from, end - to);
 	/* The file has pages now that it hadn't before, and that the kernel's COPY doesn't make. */
 	if (!cached)

@@ -20,6 +20,7 @@
 #define MARK_POISON    0x08u /* outlives the range */
 #define MARK_PROTECTED 0x10u /* traps by protection where others trap by marker */
 #define MARK_GUARD     0x20u /* the client's own guard marker */
+#define MARK_MADE      0x40u /* its file has a page because there has been one here */
 
 static inline bool watch_traps(const struct watch_range *r)
 {
@@ -99,6 +100,11 @@ bool watch_is_beyond(const struct watch_range *r, uintptr_t at);
 void *watch_stage(const struct watch_range *r, uintptr_t at);
 /* Whether the page is in the page cache; and the end of what is, or isn't. */
 bool watch_is_cached(const struct watch_range *r, uintptr_t at);
+/*
+ * A private mapping of a file without alias is about to be written to, where it has no markers:
+ * each page takes one into the file as well, which counts as none.
+ */
+void watch_note_made(const struct watch_range *r, uintptr_t start, uintptr_t end);
 uintptr_t watch_cached_run(const struct watch_range *r, uintptr_t at, uintptr_t end, bool cached);
 
 /* ---- watch_page.c: the kernel's page tables ---- */

@@ -18,7 +18,8 @@ uint64_t watch_shown(uintptr_t address, uint64_t entry)
 	if (watch_is_missing(r, mark))
 		entry &= PAGEMAP_SOFT_DIRTY;
 	/* What the kernel would have put into the page table. */
-	if (mark & MARK_PRESENT && r->shared && !(entry & PAGEMAP_PRESENT))
+	if (mark & MARK_PRESENT && r->shared && !(entry & PAGEMAP_PRESENT) &&
+	    watch_is_cached(r, address & ~(r->page_size - 1)))
 		entry |= PAGEMAP_PRESENT | PAGEMAP_FILE | PAGEMAP_EXCLUSIVE;
 	if (!(mark & (MARK_WP | MARK_RWP)))
 		return entry;
