@@ -103,15 +103,33 @@ static struct uffd_msg take_fork(int fd, const char *what)
 	return message;
 }
 
+/*
+ * A private mapping's file stays open: an ordinary user has no other way to it, nor have stand-ins,
+ * which leave pages in it that a child's mapping has then, too.
+ */
+static char *memory_and_file(enum kind kind, uint64_t pages, int *ret_file)
+{
+	char *at;
+
+	*ret_file = -1;
+	if (kind != MEMFD_PRIVATE)
+		return memory(kind, pages);
+	*ret_file = memfd(pages);
+	at = mmap(NULL, pages * PAGE, RW, MAP_PRIVATE, *ret_file, 0);
+	if (at == MAP_FAILED)
+		give_up("mmap", -errno);
+	return at;
+}
+
 static void of_kind(enum kind kind, int flags)
 {
 	char k[64];
-	int fd = uffd_with(flags, UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_THREAD_ID), new;
+	int fd = uffd_with(flags, UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_THREAD_ID), new, file;
 	struct job *job, *second;
 	pid_t child;
 
 	snprintf(k, sizeof(k), "%s, flags %#x", kind_names[kind], (unsigned)flags);
-	m = memory(kind, 8);
+	m = memory_and_file(kind, 8, &file);
 	name_range("m", m, 8);
 	must_register(fd, m, 8, MISSING | WP);
 	copy_byte(fd, m, 0x41, 0);
@@ -179,6 +197,8 @@ static void of_kind(enum kind kind, int flags)
 	say_no_message(new, label("%s, no message after its end", k));
 	close(new);
 	close(fd);
+	if (file >= 0)
+		close(file);
 }
 
 static void without_event(enum kind kind)

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Memory of huge pages: alignment, what is not to be had of it, and faults.  Huge pages are
- * reserved here where none are; where that can't be, the area says so alone.
+ * reserved here where none are; where that can't be, the area says so alone.  Tests that need some
+ * have a lock on them, one at a time.
  */
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include "uffd.h"
 
 #define HUGE   (2UL << 20)
@@ -122,9 +126,12 @@ static void of_flags(int flags, const char *k)
 
 void uffd_area_hugetlb(void)
 {
-	unsigned long was = reserved();
+	int lock = open(pool, O_RDONLY | O_CLOEXEC);
+	unsigned long was;
 	char *at;
 
+	flock(lock, LOCK_EX);
+	was = reserved();
 	if (was < ENOUGH)
 		reserve(ENOUGH);
 	at = mmap(NULL, ENOUGH * HUGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
@@ -139,4 +146,5 @@ void uffd_area_hugetlb(void)
 	/* Unless somebody else changed it meanwhile. */
 	if (was < ENOUGH && reserved() == ENOUGH)
 		reserve(was);
+	close(lock);
 }
