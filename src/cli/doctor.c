@@ -26,8 +26,8 @@
 
 #include "cli/cli.h"
 #include "cli/library.h"
-#include "cli/private.h"
 #include "cli/program.h"
+#include "control/private.h"
 
 #define PROC_MAGIC 0x9fa0
 

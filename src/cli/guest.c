@@ -17,7 +17,7 @@
 
 #include "cli/cli.h"
 #include "cli/json.h"
-#include "cli/running.h"
+#include "control/running.h"
 
 #define LOOK_AGAIN_NS 20000000
 #define WAIT_S        10.0 /* for a daemon */

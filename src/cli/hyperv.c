@@ -17,7 +17,7 @@
 #include "cli/cli.h"
 #include "cli/guest.h"
 #include "cli/json.h"
-#include "cli/running.h"
+#include "control/running.h"
 #include "core/environment.h"
 
 static const char *const services[] = {"kvp", "vss", "fcopy"};

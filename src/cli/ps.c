@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "cli/cli.h"
-#include "cli/running.h"
+#include "control/running.h"
 #include "core/config.h"
 
 static void print_devices(const char *text)

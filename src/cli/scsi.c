@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/running.h"
+#include "control/running.h"
 #include "core/keys.h"
 
 static int fail(char *reason)

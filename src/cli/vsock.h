@@ -3,7 +3,7 @@
 #ifndef STANDIN_CLI_VSOCK_H
 #define STANDIN_CLI_VSOCK_H
 
-#include "cli/private.h"
+#include "control/private.h"
 
 /*
  * Makes *place, malloc'd and absolute, what the processes of the run are to use: a directory

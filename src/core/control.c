@@ -145,8 +145,7 @@ static bool send_reply(int fd, const struct control_reply *reply)
 	return true;
 }
 
-/* Takes `fd` over. */
-static void serve(int fd)
+void control_serve(int fd)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
 	char *line = malloc(CONTROL_REQUEST_MAX);
@@ -184,7 +183,7 @@ static void *run(void *arg)
 			(int)host_syscall(SYS_accept4, control.listener, NULL, NULL, SOCK_CLOEXEC));
 		if (fd < 0)
 			continue;
-		serve(fd);
+		control_serve(fd);
 	}
 }
 

@@ -49,6 +49,11 @@ void control_fail(struct control_reply *reply, const char *format, ...)
  */
 void control_start(void);
 void control_stop(void);
+/*
+ * One connection from its line to its end, on this thread: for who is in the process itself.
+ * Takes over `fd` (core/hostfd.h).  Ordinary context only.
+ */
+void control_serve(int fd);
 /* The child of a fork has no such thread, and lets go of the socket. */
 void control_forked(void);
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cli/running.h - the runs of this user that are going on, and their processes that take
+ * control/running.h - the runs of this user that are going on, and their processes that take
  * commands (core/control.h).
  */
-#ifndef STANDIN_CLI_RUNNING_H
-#define STANDIN_CLI_RUNNING_H
+#ifndef STANDIN_CONTROL_RUNNING_H
+#define STANDIN_CONTROL_RUNNING_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
 struct running {
 	struct running *next;
-	char *directory;
-	pid_t pid;        /* of `standin run` */
+	char *directory;  /* NULL: this process, which has started an instance itself */
+	pid_t pid;        /* of `standin run`, or this process */
 	char *command;    /* what it runs, in one line */
 	char *config;     /* the text of its configuration */
 	pid_t *processes; /* those that take commands */
@@ -20,7 +20,10 @@ struct running {
 	int patience; /* seconds, for each step of a command; 60, may be changed */
 };
 
-/* All of them, or with a `pid` those that it belongs to, to be freed with running_free(). */
+/*
+ * All of them, or with a `pid` those that it belongs to, to be freed with running_free().  That
+ * of this process itself stands for its own instance.
+ */
 struct running *running_find(pid_t pid);
 void running_free(struct running *list);
 

@@ -6,7 +6,7 @@
  * lock file can't be made any more, or can't be locked, or is locked but has no name left;
  * then the directory is given up and another one made.
  */
-#include "cli/private.h"
+#include "control/private.h"
 
 #include <dirent.h>
 #include <errno.h>

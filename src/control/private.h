@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cli/private.h - the private directory of one `standin run`.
+ * control/private.h - the private directory of one `standin run`.
  *
  * It is called standin.XXXXXX, is readable by its owner alone, and holds `config`, `root/`,
- * `run` (the process of `standin run` and what it runs) and `lock`, which the owning process keeps locked (flock) for as long as it lives.  A
- * directory whose lock is free was left by a process that was killed.
+ * `run` (the process of `standin run` and what it runs) and `lock`, which the owning process keeps
+ * locked (flock) for as long as it lives.  A directory whose lock is free was left by a process
+ * that was killed.
  */
-#ifndef STANDIN_CLI_PRIVATE_H
-#define STANDIN_CLI_PRIVATE_H
+#ifndef STANDIN_CONTROL_PRIVATE_H
+#define STANDIN_CONTROL_PRIVATE_H
 
 #include <limits.h>
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Runs are found by their private directories, and processes that take commands by the
- * sockets in these.
+ * sockets in these.  A process that is asked by itself, with libstandin, serves the connection
+ * when it has said the line.
  */
-#include "cli/running.h"
+#include "control/running.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,8 +18,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/private.h"
+#include "control/private.h"
+#include "core/config.h"
 #include "core/control.h"
+#include "core/hostfd.h"
+#include "core/instance.h"
 
 #define PATIENCE_S 60 /* a unit is removed when its last command is done */
 
@@ -42,6 +46,23 @@ static char *read_file(const char *directory, const char *name)
 	return text;
 }
 
+/* As accept(2) would, but the line is there already: who asks is who answers. */
+static int ask_myself(const char *command)
+{
+	int pair[2], served;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	served = hostfd_adopt(pair[1]);
+	if (served >= 0 && dprintf(pair[0], "%s\n", command) > 0) {
+		control_serve(served);
+		return pair[0];
+	}
+	hostfd_close(served);
+	close(pair[0]);
+	return -1;
+}
+
 /* `flags` may have SOCK_NONBLOCK. */
 static int connect_to(const struct running *r, pid_t process, int flags)
 {
@@ -60,6 +81,17 @@ static int connect_to(const struct running *r, pid_t process, int flags)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* A connection on which the command has been said, or -1. */
+static int say(const struct running *r, pid_t process, const char *command)
+{
+	int fd = r->directory ? connect_to(r, process, 0) : ask_myself(command);
+
+	if (fd < 0 || !r->directory || dprintf(fd, "%s\n", command) > 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -153,10 +185,31 @@ static void add(const char *directory, void *arg)
 	running_free(r);
 }
 
+/* This process; NULL: it has no instance. */
+static struct running *find_myself(void)
+{
+	struct running *r = instance ? calloc(1, sizeof(*r)) : NULL;
+
+	if (!r)
+		return NULL;
+	r->pid = getpid();
+	r->command = strdup(program_invocation_short_name);
+	r->config = config_format(instance->config);
+	r->processes = malloc(sizeof(*r->processes));
+	if (r->command && r->config && r->processes) {
+		r->processes[r->n_processes++] = r->pid;
+		return r;
+	}
+	running_free(r);
+	return NULL;
+}
+
 struct running *running_find(pid_t pid)
 {
 	struct search search = {.pid = pid, .end = &search.first};
 
+	if (pid == getpid())
+		return find_myself();
 	private_each(add, &search);
 	return search.first;
 }
@@ -178,15 +231,13 @@ void running_free(struct running *list)
 int running_ask(const struct running *r, pid_t process, const char *command, char **ret_reply)
 {
 	char *reply = calloc(1, CONTROL_REPLY_MAX + 1);
-	int fd = reply ? connect_to(r, process, 0) : -1;
+	int fd = reply ? say(r, process, command) : -1;
 	size_t length = 0;
 	ssize_t n = -1;
 
 	*ret_reply = NULL;
-	if (fd >= 0 && dprintf(fd, "%s\n", command) > 0) {
-		while ((n = read(fd, reply + length, CONTROL_REPLY_MAX - length)) > 0)
-			length += (size_t)n;
-	}
+	while (fd >= 0 && (n = read(fd, reply + length, CONTROL_REPLY_MAX - length)) > 0)
+		length += (size_t)n;
 	if (fd >= 0)
 		close(fd);
 	if (n == 0 && strncmp(reply, "ok\n", 3) == 0) {
@@ -209,14 +260,13 @@ int running_ask(const struct running *r, pid_t process, const char *command, cha
 int running_connect(const struct running *r, pid_t process, const char *command, char **ret_reason)
 {
 	char line[256] = "";
-	int fd = connect_to(r, process, 0);
+	int fd = say(r, process, command);
 	size_t length = 0;
 
 	/* Byte by byte, since what comes after the line is not ours to read. */
-	if (fd >= 0 && dprintf(fd, "%s\n", command) > 0)
-		while (length < sizeof(line) - 1 && read(fd, line + length, 1) == 1 &&
-		       line[length] != '\n')
-			length++;
+	while (fd >= 0 && length < sizeof(line) - 1 && read(fd, line + length, 1) == 1 &&
+	       line[length] != '\n')
+		length++;
 	line[length] = '\0';
 	*ret_reason = NULL;
 	if (strcmp(line, "ok") == 0)
