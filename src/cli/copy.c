@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,10 +21,12 @@
 
 struct copy {
 	struct guest_options guest;
-	struct hyperv_copy file;
+	struct standin_hyperv_copy file;
+	uint64_t size; /* as far as it is known */
+	char *dest;
 	bool bar;
 	double begun, drawn;
-	struct hyperv_host host;
+	struct standin_hyperv *host;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -44,10 +45,10 @@ static double now(void)
 }
 
 /* On standard error, over itself: "[#####-----]  50%  120.0 MiB  240.0 MiB/s". */
-static void draw(const struct copy *c, double time)
+static void draw(const struct copy *c, uint64_t copied, double time)
 {
-	double part = c->file.size ? (double)c->file.copied / (double)c->file.size : 1;
-	double mib = (double)c->file.copied / (1 << 20), s = time - c->begun;
+	double part = c->size ? (double)copied / (double)c->size : 1;
+	double mib = (double)copied / (1 << 20), s = time - c->begun;
 	unsigned full = (unsigned)((part < 1 ? part : 1) * BAR_WIDTH);
 	char bar[BAR_WIDTH + 1];
 
@@ -58,13 +59,14 @@ static void draw(const struct copy *c, double time)
 		mib, s > 0 ? mib / s : 0);
 }
 
-static bool progress(uint64_t copied, void *arg)
+static bool progress(uint64_t copied, uint64_t size, void *arg)
 {
 	struct copy *c = arg;
 	double time;
 
+	c->size = size;
 	if (c->bar && (time = now()) - c->drawn >= BAR_S) {
-		draw(c, time);
+		draw(c, copied, time);
 		c->drawn = time;
 	}
 	return !interrupted;
@@ -74,18 +76,15 @@ static int report(struct copy *c, int64_t status, double seconds)
 {
 	if (c->bar) {
 		if (status == HV_S_OK)
-			draw(c, c->begun + seconds);
+			draw(c, c->file.copied, c->begun + seconds);
 		fputc('\n', stderr);
 	}
 	if (interrupted) {
 		complain("copy: interrupted, and taken back");
 		return 128 + interrupted;
 	}
-	if (status == -EINVAL)
-		return guest_fail(&c->guest, HV_INVALIDARG, JOB_ILLEGAL_ARGUMENT,
-				  "the name or the directory is empty, too long or no UTF-8");
 	if (!c->guest.json || status != HV_S_OK)
-		return guest_status(&c->guest, status);
+		return guest_status(&c->guest, c->host, status);
 	printf("{\"status\": \"0x00000000\", \"name\": \"HV_S_OK\", \"job\": 0, \"message\": \"\", "
 	       "\"bytes\": %llu, \"seconds\": %.6f}\n",
 	       (unsigned long long)c->file.copied, seconds);
@@ -95,34 +94,30 @@ static int report(struct copy *c, int64_t status, double seconds)
 static int copy_from(struct copy *c, int source)
 {
 	const struct sigaction act = {.sa_handler = interrupt};
-	int64_t status;
+	int64_t ret;
+	int status = guest_open(&c->guest, STANDIN_HYPERV_FCOPY, false, &c->host);
 
-	if (guest_open(&c->guest, "fcopy", HYPERV_IC_FCOPY, &c->host))
-		return 1;
+	if (status)
+		return status;
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	c->begun = now();
-	status = hyperv_copy_file(&c->host, source, &c->file);
-	hyperv_host_close(&c->host);
-	return report(c, status, now() - c->begun);
+	ret = standin_hyperv_copy(c->host, source, c->dest, &c->file);
+	status = report(c, ret, now() - c->begun);
+	standin_hyperv_destroy(c->host);
+	return status;
 }
 
-/* The guest's directory and name: DEST's, or the source's name if it ends with a slash. */
-static int name_target(struct copy *c, const char *source, char *dest)
+/* The guest's file: DEST, with the source's name if it ends with a slash. */
+static int name_target(struct copy *c, const char *source, const char *dest)
 {
-	char *slash = strrchr(dest, '/');
+	size_t length = strlen(dest);
 	const char *last = strrchr(source, '/');
+	const char *name = length && dest[length - 1] != '/' ? "" : last ? last + 1 : source;
 
-	if (!slash)
+	if (dest[0] != '/')
 		return usage_error("copy", "'%s' is no absolute path", dest);
-	if (slash[1]) {
-		c->file.name = strdup(slash + 1);
-		slash[1] = '\0';
-	} else {
-		c->file.name = strdup(last ? last + 1 : source);
-	}
-	c->file.directory = dest;
-	return c->file.name ? 0 : 1;
+	return asprintf(&c->dest, "%s%s", dest, name) < 0;
 }
 
 static int parse(struct copy *c, int argc, char **argv)
@@ -137,9 +132,9 @@ static int parse(struct copy *c, int argc, char **argv)
 	opterr = 0;
 	while (status == 0 && (option = getopt_long(argc, argv, ":hcfq", options, NULL)) != -1) {
 		if (option == 'c')
-			c->file.create_path = true;
+			c->file.flags |= STANDIN_HYPERV_COPY_CREATE_PATH;
 		else if (option == 'f')
-			c->file.overwrite = true;
+			c->file.flags |= STANDIN_HYPERV_COPY_OVERWRITE;
 		else if (option == 'q')
 			c->bar = false;
 		else
@@ -151,7 +146,6 @@ static int parse(struct copy *c, int argc, char **argv)
 int command_copy(int argc, char **argv)
 {
 	static struct copy c = {.guest = {.command = "copy", .timeout = -1}};
-	struct stat st;
 	int status, source;
 
 	c.bar = isatty(2);
@@ -163,16 +157,14 @@ int command_copy(int argc, char **argv)
 	if (argc - optind != 2)
 		return usage_error("copy", "SOURCE DEST?");
 	source = open(argv[optind], O_RDONLY | O_CLOEXEC);
-	if (source < 0 || fstat(source, &st) < 0) {
+	if (source < 0) {
 		complain("copy: %s: %s", argv[optind], strerror(errno));
 		return 1;
 	}
-	if (S_ISREG(st.st_mode))
-		c.file.size = (uint64_t)st.st_size;
 	status = name_target(&c, argv[optind], argv[optind + 1]);
 	if (status == 0)
 		status = copy_from(&c, source);
 	close(source);
-	free((char *)c.file.name);
+	free(c.dest);
 	return status;
 }

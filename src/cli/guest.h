@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cli/guest.h - what the commands of the Hyper-V host have in common: finding the guest,
- * and saying how a request has ended.
+ * cli/guest.h - what the commands of the Hyper-V host have in common: their options, opening
+ * a channel, and saying how a request has ended.
  */
 #ifndef STANDIN_CLI_GUEST_H
 #define STANDIN_CLI_GUEST_H
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "hyperv/host.h"
+#include <standin/hyperv.h>
 
 /* Options that all of these commands have. */
 struct guest_options {
@@ -30,42 +30,27 @@ struct guest_options {
 /* 0, GUEST_HELP, or the exit status; `option` may be '?' or ':'. */
 int guest_option(struct guest_options *o, int option, char **argv);
 
-struct running;
-
-/* Whether it has --hyperv. */
-bool guest_is_hyperv(const struct running *r);
+/* A host of the guest that the options mean.  NULL with a message: no memory. */
+struct standin_hyperv *guest_host(const struct guest_options *o);
+/*
+ * The same with a channel, for which a daemon is waited for: 0 and *ret_host, or the exit status
+ * with a message.  `raw`: without negotiating.
+ */
+int guest_open(const struct guest_options *o, enum standin_hyperv_service service, bool raw,
+	       struct standin_hyperv **ret_host);
 
 /*
- * Finds the program whose daemon has the service open, waits for it if need be, and opens a
- * channel.  0, or the exit status with a message.
+ * The exit status for how a request has ended, with the host's error as a message unless it is
+ * HV_S_OK; with --json, always an object on standard output: "status" (0x80004005) and its "name",
+ * "job", the number of the WMI job that a Windows host would show, and "message".
  */
-int guest_open(const struct guest_options *o, const char *service, unsigned type,
-	       struct hyperv_host *h);
-
-/* The same without negotiating. */
-int guest_attach(const struct guest_options *o, const char *service, unsigned type,
-		 struct hyperv_host *h);
-
-/*
- * The exit status for how a request has ended, with a message unless it is HV_S_OK; with --json,
- * always an object on standard output: "status" (0x80004005) and its "name", "job", the
- * number of the WMI job that a Windows host would show, and "message".
- */
-int guest_status(const struct guest_options *o, int64_t status);
-/* The same with a message of the caller's. */
-int guest_fail(const struct guest_options *o, uint32_t status, unsigned job, const char *format,
-	       ...) __attribute__((format(printf, 4, 5)));
-/* Numbers of jobs, as Msvm_ConcreteJob.ErrorCode has them. */
-#define JOB_FAILED           32768u
-#define JOB_NOT_SUPPORTED    32770u
-#define JOB_TIMEOUT          32772u
-#define JOB_ILLEGAL_ARGUMENT 32773u
-#define JOB_INVALID_STATE    32775u
-#define JOB_NOT_AVAILABLE    32777u
-#define JOB_NOT_FOUND        32779u
+int guest_status(const struct guest_options *o, const struct standin_hyperv *h, int64_t status);
+/* The same as HV_INVALIDARG with a message of the caller's. */
+int guest_refuse(const struct guest_options *o, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* raw.c: `argv` begins with the word "raw". */
-int guest_raw(const struct guest_options *o, const char *service, unsigned type, int argc,
+int guest_raw(const struct guest_options *o, enum standin_hyperv_service service, int argc,
 	      char **argv);
 /* kvp_ip.c: `argv` begins with the word "ip". */
 int guest_ip(const struct guest_options *o, int argc, char **argv);

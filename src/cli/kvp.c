@@ -16,13 +16,13 @@ struct kvp {
 	struct guest_options guest;
 	int pool; /* -1: not given */
 	unsigned type;
-	struct hyperv_host host;
-	struct hyperv_pair pair;
+	struct standin_hyperv *host;
+	struct standin_hyperv_pair pair;
 };
 
 static void print_pair(const struct kvp *k, unsigned pool, bool first)
 {
-	const char *name = hyperv_pool_name(pool);
+	const char *name = standin_hyperv_pool_name(pool);
 
 	if (!k->guest.json) {
 		if (k->pool < 0)
@@ -43,7 +43,7 @@ static int64_t list_pool(struct kvp *k, unsigned pool, bool *first)
 	int64_t status = HV_S_OK;
 
 	for (uint32_t i = 0; status == HV_S_OK; i++) {
-		status = hyperv_kvp_enumerate(&k->host, pool, i, &k->pair);
+		status = standin_hyperv_kvp_enumerate(k->host, pool, i, &k->pair);
 		if (status == HV_S_OK) {
 			print_pair(k, pool, *first);
 			*first = false;
@@ -65,7 +65,7 @@ static int do_list(struct kvp *k, char **argv)
 		status = list_pool(k, pool, &first);
 	if (k->guest.json)
 		printf("]\n");
-	return status == HV_S_CONT ? finish_output() : guest_status(&k->guest, status);
+	return status == HV_S_CONT ? finish_output() : guest_status(&k->guest, k->host, status);
 }
 
 static int do_get(struct kvp *k, char **argv)
@@ -76,9 +76,9 @@ static int do_get(struct kvp *k, char **argv)
 	unsigned pool = from;
 
 	while (status == HV_S_CONT && pool <= to)
-		status = hyperv_kvp_find(&k->host, pool++, argv[0], &k->pair);
+		status = standin_hyperv_kvp_get(k->host, pool++, argv[0], &k->pair);
 	if (status != HV_S_OK)
-		return guest_status(&k->guest, status);
+		return guest_status(&k->guest, k->host, status);
 	if (k->guest.json) {
 		print_pair(k, pool - 1, true);
 		printf("\n");
@@ -90,28 +90,29 @@ static int do_get(struct kvp *k, char **argv)
 
 static int do_set(struct kvp *k, char **argv)
 {
-	return guest_status(&k->guest, hyperv_kvp_set(&k->host, k->pool < 0 ? 0 : (unsigned)k->pool,
-						      argv[0], k->type, argv[1]));
+	return guest_status(&k->guest, k->host,
+			    standin_hyperv_kvp_set(k->host, k->pool < 0 ? 0 : (unsigned)k->pool,
+						   argv[0], k->type, argv[1]));
 }
 
 static int do_delete(struct kvp *k, char **argv)
 {
 	return guest_status(
-		&k->guest,
-		hyperv_kvp_delete(&k->host, k->pool < 0 ? 0 : (unsigned)k->pool, argv[0]));
+		&k->guest, k->host,
+		standin_hyperv_kvp_delete(k->host, k->pool < 0 ? 0 : (unsigned)k->pool, argv[0]));
 }
 
 /* Only if it is there already, or only if it is not; both are the host's to see to. */
 static int set_if(struct kvp *k, char **argv, bool there)
 {
 	unsigned pool = k->pool < 0 ? 0 : (unsigned)k->pool;
-	int64_t status = hyperv_kvp_find(&k->host, pool, argv[0], &k->pair);
+	int64_t status = standin_hyperv_kvp_get(k->host, pool, argv[0], &k->pair);
 
 	if (status != HV_S_OK && status != HV_S_CONT)
-		return guest_status(&k->guest, status);
+		return guest_status(&k->guest, k->host, status);
 	if ((status == HV_S_OK) != there)
-		return guest_fail(&k->guest, HV_INVALIDARG, JOB_ILLEGAL_ARGUMENT,
-				  there ? "'%s' does not exist" : "'%s' exists already", argv[0]);
+		return guest_refuse(&k->guest,
+				    there ? "'%s' does not exist" : "'%s' exists already", argv[0]);
 	return do_set(k, argv);
 }
 
@@ -132,11 +133,11 @@ static int do_clear(struct kvp *k, char **argv)
 	int64_t status;
 
 	do {
-		status = hyperv_kvp_enumerate(&k->host, pool, 0, &k->pair);
+		status = standin_hyperv_kvp_enumerate(k->host, pool, 0, &k->pair);
 		if (status == HV_S_OK)
-			status = hyperv_kvp_delete(&k->host, pool, k->pair.key);
+			status = standin_hyperv_kvp_delete(k->host, pool, k->pair.key);
 	} while (status == HV_S_OK);
-	return guest_status(&k->guest, status == HV_S_CONT ? HV_S_OK : status);
+	return guest_status(&k->guest, k->host, status == HV_S_CONT ? HV_S_OK : status);
 }
 
 static const struct verb {
@@ -165,9 +166,9 @@ static int parse_type(const char *text)
 	} types[] = {
 		{"string", REG_SZ},
 		{"dword", REG_U32},
-		{"qword", HYPERV_REG_QWORD},
+		{"qword", STANDIN_HYPERV_REG_QWORD},
 		{"u64", REG_U64},
-		{"expand", HYPERV_REG_EXPAND_SZ},
+		{"expand", STANDIN_HYPERV_REG_EXPAND_SZ},
 	};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
@@ -189,7 +190,7 @@ static int parse(struct kvp *k, const char *how, int argc, char **argv)
 	while (status == 0 && (option = getopt_long(argc, argv, how, options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
-			k->pool = hyperv_pool_parse(optarg);
+			k->pool = standin_hyperv_pool_parse(optarg);
 			if (k->pool < 0)
 				status = usage_error("kvp", "'%s' is no pool", optarg);
 			break;
@@ -216,10 +217,10 @@ static int run_verb(struct kvp *k, int argc, char **argv, int first)
 			continue;
 		if (argc - first != verbs[i].n_arguments)
 			return usage_error("kvp", "%s takes %s", argv[0], verbs[i].arguments);
-		status = guest_open(&k->guest, "kvp", HYPERV_IC_KVP, &k->host);
+		status = guest_open(&k->guest, STANDIN_HYPERV_KVP, false, &k->host);
 		if (status == 0) {
 			status = verbs[i].run(k, argv + first);
-			hyperv_host_close(&k->host);
+			standin_hyperv_destroy(k->host);
 		}
 		return status;
 	}
@@ -245,7 +246,7 @@ int command_kvp(int argc, char **argv)
 	if (strcmp(argv[0], "ip") == 0)
 		return guest_ip(&k.guest, argc, argv);
 	if (strcmp(argv[0], "raw") == 0)
-		return guest_raw(&k.guest, "kvp", HYPERV_IC_KVP, argc, argv);
+		return guest_raw(&k.guest, STANDIN_HYPERV_KVP, argc, argv);
 	status = parse(&k, ":hp:t:", argc, argv);
 	if (status)
 		return status == GUEST_HELP ? 0 : status;

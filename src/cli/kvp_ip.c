@@ -10,8 +10,8 @@
 
 struct ip {
 	struct guest_options guest;
-	struct hyperv_host host;
-	struct hyperv_addresses a;
+	struct standin_hyperv_addresses a;
+	struct standin_hyperv *host;
 };
 
 static const char *family_name(unsigned family)
@@ -24,7 +24,7 @@ static const char *family_name(unsigned family)
 
 static int print(const struct ip *ip)
 {
-	const struct hyperv_addresses *a = &ip->a;
+	const struct standin_hyperv_addresses *a = &ip->a;
 	const struct {
 		const char *name, *value;
 	} rows[] = {
@@ -66,7 +66,7 @@ static int parse(struct ip *ip, int argc, char **argv)
 						{"ipv6", no_argument, NULL, '6'},
 						GUEST_OPTIONS,
 						{0}};
-	struct hyperv_addresses *a = &ip->a;
+	struct standin_hyperv_addresses *a = &ip->a;
 	int option, status = 0;
 
 	opterr = 0;
@@ -120,11 +120,12 @@ int guest_ip(const struct guest_options *o, int argc, char **argv)
 	if (!ip.a.family)
 		ip.a.family = ADDR_FAMILY_IPV4;
 	if (status == 0)
-		status = guest_open(&ip.guest, "kvp", HYPERV_IC_KVP, &ip.host);
+		status = guest_open(&ip.guest, STANDIN_HYPERV_KVP, false, &ip.host);
 	if (status)
 		return status;
-	ret = get ? hyperv_kvp_get_addresses(&ip.host, &ip.a)
-		  : hyperv_kvp_set_addresses(&ip.host, &ip.a);
-	hyperv_host_close(&ip.host);
-	return get && ret == HV_S_OK ? print(&ip) : guest_status(&ip.guest, ret);
+	ret = get ? standin_hyperv_kvp_get_addresses(ip.host, &ip.a)
+		  : standin_hyperv_kvp_set_addresses(ip.host, &ip.a);
+	status = get && ret == HV_S_OK ? print(&ip) : guest_status(&ip.guest, ip.host, ret);
+	standin_hyperv_destroy(ip.host);
+	return status;
 }

@@ -23,8 +23,9 @@ struct raw {
 	bool negotiate;
 	long type, size;     /* -1: not given */
 	unsigned long count; /* how often */
-	struct hyperv_host host;
-	uint8_t bytes[HYPERV_PACKET_MAX];
+	enum standin_hyperv_service service;
+	struct standin_hyperv *host;
+	uint8_t bytes[STANDIN_HYPERV_PACKET_MAX];
 	size_t n;
 };
 
@@ -76,49 +77,45 @@ static void print_hex(const uint8_t *bytes, size_t n)
 		printf("%02x", bytes[i]);
 }
 
-static void print_answer(const struct raw *r)
+static void print_answer(const struct raw *r, const struct standin_hyperv_answer *a)
 {
-	const struct hyperv_host *h = &r->host;
-	bool headers = h->packet_size >= HYPERV_IC_SIZE;
-	const char *name = headers ? hyperv_status_name(h->ic.ic.status) : NULL;
-	const uint8_t *body = headers ? h->ic.body : h->packet;
-	size_t n = headers ? h->packet_size - HYPERV_IC_SIZE : h->packet_size;
-	uint32_t status = headers ? h->ic.ic.status : 0;
-	unsigned type = headers ? h->ic.ic.type : 0, flags = headers ? h->ic.ic.flags : 0;
+	const char *name = a->headers ? standin_hyperv_status_name(a->status) : NULL;
 
 	if (r->guest.json)
 		printf("{\"status\": \"0x%08x\", \"name\": \"%s\", \"type\": %u, \"flags\": %u, "
 		       "\"body\": \"",
-		       status, name ? name : "", type, flags);
+		       a->status, name ? name : "", a->type, a->flags);
 	else
-		printf("status 0x%08x %s type %u flags %u body ", status, name ? name : "", type,
-		       flags);
-	print_hex(body, n);
+		printf("status 0x%08x %s type %u flags %u body ", a->status, name ? name : "",
+		       a->type, a->flags);
+	print_hex(a->body, a->size);
 	printf(r->guest.json ? "\"}\n" : "\n");
 }
 
 /* Shows the answer only if it is the `last`. */
 static int exchange(struct raw *r, bool last)
 {
-	struct hyperv_host *h = &r->host;
+	static const unsigned types[] = {
+		[STANDIN_HYPERV_KVP] = STANDIN_HYPERV_TYPE_KVP,
+		[STANDIN_HYPERV_VSS] = STANDIN_HYPERV_TYPE_VSS,
+		[STANDIN_HYPERV_FCOPY] = STANDIN_HYPERV_TYPE_FCOPY,
+	};
 	size_t size = r->size >= 0 ? (size_t)r->size : r->n;
+	struct standin_hyperv_answer answer;
 	int ret;
 
-	if (r->whole) {
-		h->packet_size = size;
-		memset(h->packet, 0, size);
-		memcpy(h->packet, r->bytes, r->n < size ? r->n : size);
-	} else {
-		hyperv_host_begin(h, r->type >= 0 ? (unsigned)r->type : h->type, size);
-		memcpy(h->ic.body, r->bytes, r->n < size ? r->n : size);
-	}
-	ret = hyperv_host_send(h);
+	if (r->whole)
+		ret = standin_hyperv_send_packet(r->host, r->service, r->bytes, size);
+	else
+		ret = standin_hyperv_send(r->host, r->service,
+					  r->type >= 0 ? (unsigned)r->type : types[r->service],
+					  r->bytes, size);
 	if (ret == 0)
-		ret = hyperv_host_receive(h);
+		ret = standin_hyperv_receive(r->host, r->service, &answer);
 	if (ret < 0)
-		return guest_status(&r->guest, ret);
+		return guest_status(&r->guest, r->host, ret);
 	if (last)
-		print_answer(r);
+		print_answer(r, &answer);
 	return last ? finish_output() : 0;
 }
 
@@ -158,9 +155,7 @@ static int parse(struct raw *r, int argc, char **argv)
 			status = parse_number(r, optarg, UINT16_MAX, &r->type);
 			break;
 		case 's':
-			status = parse_number(r, optarg,
-					      (long)(HYPERV_PACKET_MAX - HYPERV_IC_SIZE - 8),
-					      &r->size);
+			status = parse_number(r, optarg, STANDIN_HYPERV_MESSAGE_MAX, &r->size);
 			break;
 		case 'c':
 			status = parse_number(r, optarg, 1000000000, &number);
@@ -175,23 +170,23 @@ static int parse(struct raw *r, int argc, char **argv)
 	return status;
 }
 
-int guest_raw(const struct guest_options *o, const char *service, unsigned type, int argc,
+int guest_raw(const struct guest_options *o, enum standin_hyperv_service service, int argc,
 	      char **argv)
 {
 	static struct raw r = {.negotiate = true, .type = -1, .size = -1, .count = 1};
 	int status;
 
 	r.guest = *o;
+	r.service = service;
 	optind = 0;
 	status = parse(&r, argc, argv);
 	if (status)
 		return status == GUEST_HELP ? 0 : status;
 	if (r.guest.timeout < 0)
 		r.guest.timeout = PATIENCE_S;
-	status = r.negotiate ? guest_open(&r.guest, service, type, &r.host)
-			     : guest_attach(&r.guest, service, type, &r.host);
+	status = guest_open(&r.guest, service, !r.negotiate, &r.host);
 	for (unsigned long i = 0; i < r.count && status == 0; i++)
 		status = exchange(&r, i + 1 == r.count);
-	hyperv_host_close(&r.host);
+	standin_hyperv_destroy(r.host);
 	return status;
 }

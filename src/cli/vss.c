@@ -22,12 +22,13 @@
 struct vss {
 	struct guest_options guest;
 	double watchdog;
-	struct hyperv_host host;
+	struct standin_hyperv *host;
 };
 
 static int request(struct vss *v, unsigned operation)
 {
-	return guest_status(&v->guest, hyperv_vss_request(&v->host, operation, NULL));
+	return guest_status(&v->guest, v->host,
+			    standin_hyperv_vss_request(v->host, operation, NULL));
 }
 
 static int do_freeze(struct vss *v, char **argv)
@@ -208,10 +209,10 @@ int command_vss(int argc, char **argv)
 					   verbs[i].command ? "%s needs a command"
 							    : "%s takes no arguments",
 					   word);
-		status = guest_open(&v.guest, "vss", HYPERV_IC_VSS, &v.host);
+		status = guest_open(&v.guest, STANDIN_HYPERV_VSS, false, &v.host);
 		if (status == 0) {
 			status = verbs[i].run(&v, argv + optind);
-			hyperv_host_close(&v.host);
+			standin_hyperv_destroy(v.host);
 		}
 		return status;
 	}

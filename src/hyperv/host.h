@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hyperv/host.h - the host's side of the guest services.
+ * hyperv/host.h - the host's side of the guest services, on one channel.  What tests and the
+ * command use is <standin/hyperv.h>, which finds the guest (src/control).
  *
  * A host is one end of a channel: it negotiates versions and then sends requests, one at a time,
  * each of which ends with a status (HV_S_OK, HV_E_FAIL, ... of linux/hyperv.h).  Texts are UTF-8
@@ -18,6 +19,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <standin/hyperv.h>
 
 #include "hyperv/frame.h"
 
@@ -62,11 +65,6 @@ const char *hyperv_status_name(uint32_t status);
 
 /* ---- host_kvp.c ---- */
 
-struct hyperv_pair {
-	char key[4 * HV_KVP_EXCHANGE_MAX_KEY_SIZE];
-	char value[4 * HV_KVP_EXCHANGE_MAX_VALUE_SIZE];
-};
-
 /*
  * `type` is REG_SZ, REG_U32, REG_U64, HYPERV_REG_QWORD or HYPERV_REG_EXPAND_SZ; a number is
  * given as its text.  -EINVAL: the key or the value is no UTF-8, or is too long for a message,
@@ -77,28 +75,15 @@ int64_t hyperv_kvp_set(struct hyperv_host *h, unsigned pool, const char *key, un
 int64_t hyperv_kvp_delete(struct hyperv_host *h, unsigned pool, const char *key);
 /* HV_S_CONT: there are not so many. */
 int64_t hyperv_kvp_enumerate(struct hyperv_host *h, unsigned pool, uint32_t index,
-			     struct hyperv_pair *ret_pair);
+			     struct standin_hyperv_pair *ret_pair);
 /* By asking for one after the other, as hosts do.  HV_S_CONT: there is no such key. */
 int64_t hyperv_kvp_find(struct hyperv_host *h, unsigned pool, const char *key,
-			struct hyperv_pair *ret_pair);
-
-/*
- * Addresses of an adapter, which the guest knows by its name: for GET by its MAC address in
- * capitals ("02:FC:00:00:00:01"), for SET by its name on the bus ("{242FF919-...}").  Lists are
- * separated by semicolons.
- */
-struct hyperv_addresses {
-	char adapter[4 * MAX_ADAPTER_ID_SIZE];
-	unsigned family; /* ADDR_FAMILY_ */
-	bool dhcp;
-	char address[4 * MAX_IP_ADDR_SIZE], netmask[4 * MAX_IP_ADDR_SIZE];
-	char gateway[4 * MAX_GATEWAY_SIZE], dns[4 * MAX_IP_ADDR_SIZE];
-};
+			struct standin_hyperv_pair *ret_pair);
 
 /* `a` has the adapter and the family, and gets the rest. */
-int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct hyperv_addresses *a);
+int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct standin_hyperv_addresses *a);
 /* -EINVAL: something is no UTF-8 or too long. */
-int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct hyperv_addresses *a);
+int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct standin_hyperv_addresses *a);
 
 /* "external", ... or a number: the pool, or -EINVAL. */
 int hyperv_pool_parse(const char *text);

@@ -105,7 +105,7 @@ int64_t hyperv_kvp_delete(struct hyperv_host *h, unsigned pool, const char *key)
 }
 
 int64_t hyperv_kvp_enumerate(struct hyperv_host *h, unsigned pool, uint32_t index,
-			     struct hyperv_pair *ret_pair)
+			     struct standin_hyperv_pair *ret_pair)
 {
 	struct hv_kvp_msg m = {.kvp_hdr = {.operation = KVP_OP_ENUMERATE, .pool = (uint8_t)pool},
 			       .body.kvp_enum_data.index = index};
@@ -123,7 +123,7 @@ int64_t hyperv_kvp_enumerate(struct hyperv_host *h, unsigned pool, uint32_t inde
 }
 
 int64_t hyperv_kvp_find(struct hyperv_host *h, unsigned pool, const char *key,
-			struct hyperv_pair *ret_pair)
+			struct standin_hyperv_pair *ret_pair)
 {
 	int64_t status = HV_S_OK;
 
@@ -137,7 +137,7 @@ int64_t hyperv_kvp_find(struct hyperv_host *h, unsigned pool, const char *key,
 
 /* ---- addresses ---- */
 
-int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct hyperv_addresses *a)
+int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct standin_hyperv_addresses *a)
 {
 	struct hv_kvp_ip_msg m = {.operation = KVP_OP_GET_IP_INFO};
 	const struct hv_kvp_ipaddr_value *v;
@@ -162,7 +162,7 @@ int64_t hyperv_kvp_get_addresses(struct hyperv_host *h, struct hyperv_addresses 
 	return HV_S_OK;
 }
 
-int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct hyperv_addresses *a)
+int64_t hyperv_kvp_set_addresses(struct hyperv_host *h, const struct standin_hyperv_addresses *a)
 {
 	struct hv_kvp_ip_msg m = {.operation = KVP_OP_SET_IP_INFO};
 	struct hv_kvp_ipaddr_value *v = &m.kvp_ip_val;

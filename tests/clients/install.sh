@@ -16,7 +16,7 @@ check "the installed command, from a directory with a space in its name" works_a
 finds_its_own() { "$prefix/bin/standin" doctor | grep -q "^ok  runtime library *$prefix/"; }
 check "it finds the libraries that were installed with it" finds_its_own
 pages() {
-    for page in standin.1 standin-run.1 standin-devices.7 standin-agent.8; do
+    for page in standin.1 standin-run.1 standin-devices.7 standin-agent.8 standin-hyperv.1 standin-hyperv.3; do
         [ -n "$(find "$tree" -path "*/man${page##*.}/$page*")" ] || { echo "no $page"; return 1; }
     done
 }
