@@ -7,9 +7,11 @@
 #include "core/user.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -79,6 +81,24 @@ static int copy_by_kernel(long number, pid_t pid, void *here, const void *there,
 	if (!pid)
 		pid = (pid_t)host_syscall(SYS_getpid);
 	return host_syscall(number, pid, &local, 1, &remote, 1, 0) == (long)size ? 0 : -EFAULT;
+}
+
+void user_allow(pid_t pid)
+{
+	static _Atomic pid_t allowed, by; /* a fork leaves nothing of it */
+	pid_t self = (pid_t)host_syscall(SYS_getpid), before = 0;
+	bool first = atomic_exchange(&by, self) != self;
+
+	if (pid <= 0)
+		return;
+	if (first)
+		atomic_store(&allowed, 0);
+	if (!atomic_compare_exchange_strong(&allowed, &before, pid) && before != pid)
+		atomic_store(&allowed, -1);
+	if (before == 0 || before == pid)
+		host_syscall(SYS_prctl, PR_SET_PTRACER, pid);
+	else
+		host_syscall(SYS_prctl, PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 }
 
 int copy_guarded(void *to, const void *from, size_t size)

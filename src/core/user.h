@@ -64,6 +64,12 @@ struct user_client {
 extern __thread struct user_client user_client __attribute__((tls_model("initial-exec")));
 
 /*
+ * `pid` is to do calls of this process: lets it have the memory where Yama restricts that
+ * (ptrace_scope 1).  Yama knows one such process, or all: from the second on it is all.
+ */
+void user_allow(pid_t pid);
+
+/*
  * Could the client's memory in [address, address+size) be read, and with `write` stored to?
  * 0 or -EFAULT.  Touches one byte of each page, which faults the page in but changes
  * nothing, not even against a concurrent store.

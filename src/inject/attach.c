@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "core/fdtable.h"
 #include "core/file.h"
 #include "core/hostfd.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
+#include "core/user.h"
 #include "inject/forward.h"
 #include "inject/forward_private.h"
 #include "uffd/fork.h"
@@ -80,17 +80,10 @@ static pid_t maker_of(int fd, char kind[FORWARD_KIND_MAX])
 	return (pid_t)pid;
 }
 
-/* Without the Yama module, or where it asks for nothing, this does nothing. */
-static void allow_tracer(void)
-{
-	if (tracer > 0)
-		host_syscall(SYS_prctl, PR_SET_PTRACER, tracer);
-}
-
 void attach_forked(void)
 {
 	pthread_mutex_init(&attaching, NULL);
-	allow_tracer();
+	user_allow(tracer);
 }
 
 /* Becomes a client of `pid`: 0 or -errno. */
@@ -119,7 +112,7 @@ static int connect_to(pid_t pid)
 	}
 	host_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
 	tracer = who.pid;
-	allow_tracer();
+	user_allow(tracer);
 	forward_connected(fd);
 	attached = pid;
 	return 0;

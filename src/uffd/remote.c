@@ -50,7 +50,8 @@ static int connect_to(int pipe)
 {
 	struct share_request hello = {.operation = SHARE_HELLO};
 	struct sockaddr_un address;
-	socklen_t size = share_address(pipe, &address);
+	socklen_t size = share_address(pipe, &address), who_size;
+	struct ucred who = {0};
 	long ret;
 	int fd;
 
@@ -60,6 +61,10 @@ static int connect_to(int pipe)
 	do
 		ret = host_syscall(SYS_connect, fd, &address, size);
 	while (ret == -EINTR);
+	who_size = sizeof(who);
+	if (ret == 0 &&
+	    host_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &who, &who_size) == 0)
+		user_allow(who.pid);
 	if (ret == 0 && message_send(fd, &hello, sizeof(hello), pipe) == sizeof(hello))
 		return fd;
 	hostfd_close(fd);
@@ -100,7 +105,7 @@ static bool ask(const struct file *f, const struct share_request *rq, struct sha
 		n = message_send(r->connection, rq, sizeof(*rq), -1);
 		if (n == sizeof(*rq))
 			n = message_receive(r->connection, reply, sizeof(*reply), ret_descriptor,
-					  &sender);
+					    &sender);
 		if (n != sizeof(*reply))
 			lose(f, r);
 	}
