@@ -983,7 +983,8 @@ static void test_signal_while_waiting(void **state)
 	assert_int_equal(rig_watch(p, 8 * PAGE, WATCH_MISSING), 0);
 	assert_true(rig_is_page(p));
 	assert_int_equal(atomic_load(&interrupted), 1);
-	assert_int_equal(watch_rig_messages(), 2);
+	/* The end of the first one's answer may wake it once more. */
+	assert_true(watch_rig_messages() >= 2);
 	sigaction(SIGUSR1, &old, NULL);
 	rig_unwatch(p, 8 * PAGE);
 	munmap(p, 8 * PAGE);
