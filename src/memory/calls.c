@@ -93,18 +93,10 @@ static long remove_guards(uintptr_t start, uintptr_t end)
 
 static void advise_begin(struct memory_call *c, uintptr_t end)
 {
-	switch (c->flags) {
-	case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE:
-		memory_make_resident((void *)c->address, c->size);
-		break;
-	case MADV_GUARD_REMOVE:
-		if (!overlaps_owned(c->address, end))
-			break;
-		c->handled = true;
-		c->result = remove_guards(c->address, end);
-		break;
-	}
+	if (c->flags != MADV_GUARD_REMOVE || !overlaps_owned(c->address, end))
+		return;
+	c->handled = true;
+	c->result = remove_guards(c->address, end);
 }
 
 static void advise_end(struct memory_call *c, uintptr_t end, long result)
@@ -165,6 +157,13 @@ static void remap_end(struct memory_call *c, uintptr_t to)
 
 /* ---- all ---- */
 
+static bool populates(const struct memory_call *c)
+{
+	return c->operation == MEMORY_CALL_POPULATE ||
+	       (c->operation == MEMORY_CALL_ADVISE &&
+		(c->flags == MADV_POPULATE_READ || c->flags == MADV_POPULATE_WRITE));
+}
+
 bool memory_call_begin(struct memory_call *c)
 {
 	uintptr_t end = c->address + round_up(c->size);
@@ -174,6 +173,10 @@ bool memory_call_begin(struct memory_call *c)
 	    end > MEMORY_LIMIT || (!c->size && c->operation != MEMORY_CALL_BREAK))
 		return false;
 	watch_call_before(c, end);
+	if (populates(c)) {
+		memory_make_resident((void *)c->address, c->size);
+		return false;
+	}
 	memory_lock(&c->signals);
 	memory_validate(c->address, end);
 	watch_call_begin(c, end);
@@ -193,7 +196,7 @@ bool memory_call_begin(struct memory_call *c)
 	case MEMORY_CALL_ADVISE:
 		advise_begin(c, end);
 		break;
-	case MEMORY_CALL_LOCK:
+	case MEMORY_CALL_KEY:
 		memory_make_resident((void *)c->address, c->size);
 		break;
 	default:

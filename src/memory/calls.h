@@ -6,6 +6,11 @@
  * memory_call_end(), and so with the engine's lock: no page moves meanwhile, and what is
  * known of the range is true again before anybody looks.  Registers (memory/mmio.h) are
  * not concerned.
+ *
+ * A call that makes pages present may wait for somebody who makes memory calls himself, the
+ * server of a file or of a userfaultfd of the kernel's.  So it is made without the lock, after
+ * memory_call_begin() has brought everything back and said false; if it fails and anything has
+ * moved meanwhile (memory_moves), it is to be made again.
  */
 #ifndef STANDIN_MEMORY_CALLS_H
 #define STANDIN_MEMORY_CALLS_H
@@ -20,8 +25,9 @@ enum memory_operation {
 	MEMORY_CALL_REMAP,   /* to `new_size`, with `flags`, and to `new_address` if MREMAP_FIXED */
 	MEMORY_CALL_PROTECT, /* flags: PROT_* */
 	MEMORY_CALL_ADVISE,  /* flags: MADV_* */
-	MEMORY_CALL_LOCK,    /* all of it becomes present */
-	MEMORY_CALL_BREAK,   /* of the program break: everything from `address` to its end */
+	MEMORY_CALL_KEY,     /* pkey_mprotect: nothing is to trap by protection */
+	MEMORY_CALL_POPULATE, /* mlock and the like: all of it becomes present */
+	MEMORY_CALL_BREAK,    /* of the program break: everything from `address` to its end */
 };
 
 struct memory_call {

@@ -312,7 +312,7 @@ void watch_call_before(const struct memory_call *c, uintptr_t end)
 {
 	if (!watch_any())
 		return;
-	if (c->operation == MEMORY_CALL_LOCK)
+	if (c->operation == MEMORY_CALL_KEY || c->operation == MEMORY_CALL_POPULATE)
 		watch_resolve((void *)c->address, c->size, false);
 	if (c->operation != MEMORY_CALL_ADVISE)
 		return;

@@ -70,7 +70,7 @@ int embedded_madvise(void *address, size_t size, int advice)
 
 int embedded_mlock(const void *address, size_t size)
 {
-	struct memory_call c = {MEMORY_CALL_LOCK, .address = (uintptr_t)address, .size = size};
+	struct memory_call c = {MEMORY_CALL_POPULATE, .address = (uintptr_t)address, .size = size};
 
 	return (int)told(c, SYS_mlock, 0, 0, 0);
 }

@@ -21,6 +21,7 @@
 
 #include "core/user.h"
 #include "memory/own.h"
+#include "memory/calls.h"
 #include "memory_rig.h"
 #include "uapi/mm.h"
 
@@ -286,6 +287,30 @@ static void test_locked_memory(void **state)
 	munmap(p, 4 * PAGE);
 }
 
+/* Who answers faults inside such a call may make memory calls first: it is made without the lock.
+ */
+static void test_populating_calls(void **state)
+{
+	char *p = rig_map(4 * PAGE);
+	struct memory_call calls[] = {
+		{MEMORY_CALL_POPULATE, .address = (uintptr_t)p, .size = 4 * PAGE},
+		{MEMORY_CALL_ADVISE, .address = (uintptr_t)p, .size = 4 * PAGE,
+		 .flags = MADV_POPULATE_READ},
+		{MEMORY_CALL_ADVISE, .address = (uintptr_t)p, .size = 4 * PAGE,
+		 .flags = MADV_POPULATE_WRITE},
+	};
+
+	rig_fill(p, 4 * PAGE, 4);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		assert_int_equal(rig_away(p, 4 * PAGE), 4);
+		assert_false(memory_call_begin(&calls[i]));
+		assert_false(memory_lock_mine());
+		assert_int_equal(rig_count(p, 4 * PAGE), 0);
+	}
+	assert_int_equal(rig_check(p, 4 * PAGE, 4), -1);
+	munmap(p, 4 * PAGE);
+}
+
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
 #else
@@ -526,6 +551,7 @@ STARTED(test_scattered)
 STARTED(test_empty_pages)
 STARTED(test_private_file)
 STARTED(test_locked_memory)
+STARTED(test_populating_calls)
 STARTED(test_as_many_mappings_as_may_be)
 STARTED(test_contents_can_be_changed)
 STARTED(test_guarded_copies_bring_back)
@@ -557,6 +583,7 @@ int main(void)
 		TEST(test_empty_pages),
 		TEST(test_private_file),
 		TEST(test_locked_memory),
+		TEST(test_populating_calls),
 		TEST(test_as_many_mappings_as_may_be),
 		TEST(test_contents_can_be_changed),
 		TEST(test_guarded_copies_bring_back),

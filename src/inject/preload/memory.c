@@ -218,6 +218,31 @@ int live_mprotect(void *address, size_t size, int protection)
 	return (int)TOLD(rt, &c, next_mprotect(address, size, protection));
 }
 
+#define POPULATE_TIMES 64 /* pages that others take away each time are not the call's fault */
+
+/* The same for a call that makes pages present, in whose way others may have come. */
+#define POPULATED(rt, c, call)                                                                 \
+	({                                                                                     \
+		uint64_t moves_;                                                               \
+		int made_, times_ = 0;                                                         \
+                                                                                               \
+		do {                                                                           \
+			moves_ = atomic_load((rt)->memory_moves);                              \
+			made_ = (int)TOLD(rt, c, call);                                        \
+		} while (made_ == -1 && ++times_ < POPULATE_TIMES && may_succeed(rt, moves_)); \
+		made_;                                                                         \
+	})
+
+static bool may_succeed(const struct runtime *rt, uint64_t moves)
+{
+	int saved = errno;
+	bool may = (saved == EFAULT || saved == ENOMEM || saved == EAGAIN) &&
+		   rt->memory_moved_since(moves);
+
+	errno = saved;
+	return may;
+}
+
 int live_madvise(void *address, size_t size, int advice)
 {
 	struct memory_call c = {
@@ -227,15 +252,18 @@ int live_madvise(void *address, size_t size, int advice)
 		.flags = advice,
 	};
 
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+		return POPULATED(live(), &c, next_madvise(address, size, advice));
 	return (int)TOLD(live(), &c, next_madvise(address, size, advice));
 }
 
-static struct memory_call locked(const void *address, size_t size)
+static struct memory_call whole_pages(enum memory_operation operation, const void *address,
+				      size_t size)
 {
 	uintptr_t start = (uintptr_t)address & ~PAGE_MASK;
 
 	return (struct memory_call){
-		.operation = MEMORY_CALL_LOCK,
+		.operation = operation,
 		.address = start,
 		.size = size + ((uintptr_t)address - start),
 	};
@@ -244,7 +272,7 @@ static struct memory_call locked(const void *address, size_t size)
 /* With a key, nothing is to trap by protection, which the call would undo. */
 int live_pkey_mprotect(void *address, size_t size, int protection, int key)
 {
-	struct memory_call c = locked(address, size);
+	struct memory_call c = whole_pages(MEMORY_CALL_KEY, address, size);
 
 	if (key == -1)
 		return live_mprotect(address, size, protection);
@@ -253,16 +281,16 @@ int live_pkey_mprotect(void *address, size_t size, int protection, int key)
 
 int live_mlock(const void *address, size_t size)
 {
-	struct memory_call c = locked(address, size);
+	struct memory_call c = whole_pages(MEMORY_CALL_POPULATE, address, size);
 
-	return (int)TOLD(live(), &c, next_mlock(address, size));
+	return POPULATED(live(), &c, next_mlock(address, size));
 }
 
 int live_mlock2(const void *address, size_t size, unsigned flags)
 {
-	struct memory_call c = locked(address, size);
+	struct memory_call c = whole_pages(MEMORY_CALL_POPULATE, address, size);
 
-	return (int)TOLD(live(), &c, next_mlock2(address, size, flags));
+	return POPULATED(live(), &c, next_mlock2(address, size, flags));
 }
 
 int live_brk(void *end)
