@@ -244,20 +244,20 @@ void memory_later_settle(void)
 }
 
 /* A place among those who run, which is this thread's; NULL: there is none. */
-static _Atomic int *start_running(void)
+static _Atomic int *start_running(int thread)
 {
 	for (unsigned i = 0; i < RUNNERS_MAX; i++) {
 		int nobody = 0;
 
-		if (atomic_compare_exchange_strong(&runners[i], &nobody, self()))
+		if (atomic_compare_exchange_strong(&runners[i], &nobody, thread))
 			return &runners[i];
 	}
 	return NULL;
 }
 
-static __attribute__((noinline)) void release_and_run(void)
+static __attribute__((noinline)) void release_and_run(int thread)
 {
-	_Atomic int *runner = start_running();
+	_Atomic int *runner = start_running(thread);
 	struct later todo[LATER_MAX];
 	unsigned n = n_later;
 
@@ -276,11 +276,13 @@ static __attribute__((noinline)) void release_and_run(void)
 
 void memory_unlock_for_fault(void)
 {
+	int thread = memory_lock_holder();
+
 	if (--depth)
 		return;
 	atomic_store_explicit(&holder, 0, memory_order_relaxed);
 	if (n_later)
-		release_and_run();
+		release_and_run(thread);
 	else
 		release();
 }
@@ -340,9 +342,14 @@ void memory_lock_forked(void)
 	atomic_store(&holder, self());
 }
 
+int memory_lock_holder(void)
+{
+	return atomic_load_explicit(&holder, memory_order_relaxed);
+}
+
 bool memory_lock_mine(void)
 {
-	int by = atomic_load_explicit(&holder, memory_order_relaxed);
+	int by = memory_lock_holder();
 
 	return by && by == self();
 }

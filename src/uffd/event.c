@@ -59,7 +59,7 @@ struct uffd_event *uffd_event_add(struct uffd *u, const struct uffd_msg *message
 	memset(e, 0, sizeof(*e));
 	e->message.message = *message;
 	e->context = u;
-	e->thread = (pid_t)host_syscall(SYS_gettid);
+	e->thread = memory_lock_holder();
 	e->descriptor = e->held = -1;
 	*last = e;
 	last = &e->next;
