@@ -20,6 +20,11 @@ static bool initialized(const struct uffd *u)
 	return uffd_features(u) & UFFD_INITIALIZED;
 }
 
+bool uffd_blocks(const struct file *f)
+{
+	return !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
+}
+
 long uffd_check_source(uint64_t start, uint64_t size)
 {
 	if (size % MEMORY_PAGE || !size || start >= TASK_SIZE || size > TASK_SIZE - start)
@@ -102,7 +107,7 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 /* One that blocks can't be waited for. */
 static bool file_polled(struct file *f, bool waits)
 {
-	if (!initialized(f->priv) || !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK))
+	if (!initialized(f->priv) || uffd_blocks(f))
 		return true;
 	if (waits)
 		uffd_before_poll(f->priv);

@@ -158,12 +158,6 @@ void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned
 
 /* ---- reading ---- */
 
-/* Whether the thread that faulted is still there; it may have ended in a signal handler. */
-static bool still_waits(const struct uffd_message *m)
-{
-	return host_syscall(SYS_tkill, uffd_waiter_thread(m), 0) != -ESRCH;
-}
-
 /* An event is done with as soon as it has been read; if there is no descriptor, it stays. */
 static long take_event(struct uffd *u, struct uffd_event *e, int *ret_descriptor)
 {
@@ -184,7 +178,7 @@ long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor)
 	long ret = 0;
 
 	*ret_descriptor = -1;
-	while ((m = first(&u->pending)) && !still_waits(m))
+	while ((m = first(&u->pending)) && !uffd_waiter_is_there(m))
 		uffd_queue_withdraw(u, m);
 	if (m) {
 		take_out(&m->link);
@@ -247,21 +241,29 @@ static struct uffd_spin reader_spin;
 
 static unsigned reader_time(void)
 {
-	return uffd_spin_time(&reader_spin, &uffd_reader_cpu, &uffd_faulter_cpu);
+	uffd_spin_here(&uffd_reader_cpu);
+	return uffd_spin_time(&reader_spin, &uffd_faulter_cpu);
 }
 
-/* The next message, when there is one, or -errno. */
-static long next(struct file *f, bool wait, struct uffd_msg *message)
+/* The next message, when there is one or, with `may_wait`, will be; or -errno. */
+static long next(struct file *f, bool may_wait, struct uffd_msg *message)
 {
 	struct uffd *u = f->priv;
 	uint64_t signals;
 	uint32_t arrivals, told;
-	bool slept = false;
-	unsigned time = wait ? reader_time() : 0;
+	bool tried = false, wait = false, slept = false;
+	unsigned time = 0;
 	long ret, interrupted = 0;
 	int fd;
 
 	for (;;) {
+		if (!wait && (tried || !atomic_load(&u->readable))) {
+			if (!may_wait || !uffd_blocks(f))
+				return -EAGAIN;
+			wait = true;
+			time = reader_time();
+		}
+		tried = true;
 		memory_lock(&signals);
 		if (slept)
 			u->readers--;
@@ -274,8 +276,10 @@ static long next(struct file *f, bool wait, struct uffd_msg *message)
 		memory_unlock(&signals);
 		if (ret == -EAGAIN && interrupted)
 			return interrupted;
-		if (ret != -EAGAIN || !wait)
+		if (ret != -EAGAIN)
 			return fd >= 0 ? deliver(fd, message) : ret;
+		if (!wait)
+			continue;
 		if (time)
 			uffd_spin(&reader_spin, time, &u->told, told);
 		else
@@ -295,13 +299,13 @@ void uffd_before_poll(struct uffd *u)
 
 ssize_t uffd_read(struct file *f, void *buffer, size_t size, off_t offset)
 {
-	bool wait = !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
 	struct uffd_msg message;
 	size_t done = 0;
 	long ret = -EINVAL;
 
+	uffd_spin_here(&uffd_reader_cpu);
 	while (size - done >= sizeof(message)) {
-		ret = next(f, wait && !done, &message);
+		ret = next(f, !done, &message);
 		if (ret == 0 && copy_to_user((char *)buffer + done, &message, sizeof(message)))
 			ret = -EFAULT;
 		if (ret)

@@ -197,14 +197,9 @@ static long wait_readable(struct file *f)
 	return ret < 0 && ret != -EAGAIN ? ret : 0;
 }
 
-static bool is_blocking(const struct file *f)
-{
-	return !(host_syscall(SYS_fcntl, f->self, F_GETFL) & O_NONBLOCK);
-}
-
 static bool remote_polled(struct file *f, bool waits)
 {
-	return is_blocking(f);
+	return uffd_blocks(f);
 }
 
 static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offset)
@@ -215,7 +210,7 @@ static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offs
 
 	while (size - done >= sizeof(struct uffd_msg)) {
 		n = ask_messages(f, &reply, (size - done) / sizeof(struct uffd_msg));
-		if (n == -EAGAIN && !done && is_blocking(f)) {
+		if (n == -EAGAIN && !done && uffd_blocks(f)) {
 			n = wait_readable(f);
 			if (n == 0)
 				continue;

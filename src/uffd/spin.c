@@ -37,13 +37,16 @@ static bool differs(const _Atomic uint32_t *word, uint32_t value, unsigned time)
 	return false;
 }
 
-unsigned uffd_spin_time(struct uffd_spin *s, _Atomic int *own_cpu, const _Atomic int *other_cpu)
+void uffd_spin_here(_Atomic int *cpu)
+{
+	atomic_store_explicit(cpu, sched_getcpu(), memory_order_relaxed);
+}
+
+unsigned uffd_spin_time(struct uffd_spin *s, const _Atomic int *other_cpu)
 {
 	unsigned time = atomic_load_explicit(&s->time, memory_order_relaxed);
-	int cpu = sched_getcpu();
 
-	atomic_store_explicit(own_cpu, cpu, memory_order_relaxed);
-	if (atomic_load_explicit(other_cpu, memory_order_relaxed) == cpu)
+	if (atomic_load_explicit(other_cpu, memory_order_relaxed) == sched_getcpu())
 		return 0;
 	if (!time && atomic_fetch_add_explicit(&s->idle, 1, memory_order_relaxed) % TRY_AFTER == 0)
 		time = LONGEST_NS;

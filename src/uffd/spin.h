@@ -18,11 +18,13 @@ struct uffd_spin {
 	_Atomic unsigned idle; /* times in a row that it didn't */
 };
 
+/* The CPU that this thread is on goes to *cpu, for others who wait for it. */
+void uffd_spin_here(_Atomic int *cpu);
 /*
- * How long it pays to wait this time, in ns; 0: go to sleep at once.  The CPU that this thread is
- * on goes to *own_cpu; *other_cpu is where the other one was last.
+ * How long it pays to wait this time, in ns; 0: go to sleep at once.  *other_cpu is where the other
+ * thread was last.
  */
-unsigned uffd_spin_time(struct uffd_spin *s, _Atomic int *own_cpu, const _Atomic int *other_cpu);
+unsigned uffd_spin_time(struct uffd_spin *s, const _Atomic int *other_cpu);
 /* Waits so long: whether *word has come to differ from `value`.  Any context, no lock. */
 bool uffd_spin(struct uffd_spin *s, unsigned time, const _Atomic uint32_t *word, uint32_t value);
 

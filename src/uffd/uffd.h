@@ -116,8 +116,8 @@ long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor);
 
 /* ---- waiter.c ---- */
 
-/* Who waits for a fault, as gettid(2) says. */
-pid_t uffd_waiter_thread(const struct uffd_message *fault);
+/* Whether the thread that waits for a fault has not been killed meanwhile.  With the lock. */
+bool uffd_waiter_is_there(const struct uffd_message *fault);
 /* Wakes who sleeps there with UFFD_POLLING.  Without the lock. */
 void uffd_waiter_wake(void *fault);
 
@@ -175,6 +175,8 @@ int uffd_native_made(int fd, int flags);
 extern const struct file_ops uffd_file_ops;
 extern const struct ioctl_table uffd_table;
 
+/* Whether its descriptors are not O_NONBLOCK. */
+bool uffd_blocks(const struct file *f);
 /* A range of an ioctl: 0 or -EINVAL.  uffd_check_source() is for what may be unaligned. */
 long uffd_check_range(uint64_t start, uint64_t size);
 long uffd_check_source(uint64_t start, uint64_t size);

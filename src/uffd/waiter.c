@@ -27,6 +27,7 @@ struct waiter {
 	struct uffd_message fault; /* first */
 	struct uffd *context;      /* good while the fault is in a queue */
 	pid_t thread;              /* 0: nobody's */
+	bool apart;                /* in a process of its own, made by clone(CLONE_VM) */
 	struct uffd_sleeper sleeper;
 };
 
@@ -38,11 +39,15 @@ struct chunk {
 #define CHUNK_WAITERS ((CHUNK_SIZE - sizeof(struct chunk)) / sizeof(struct waiter))
 
 static struct chunk *chunks;
+static pid_t process; /* that most threads are in */
 _Atomic int uffd_faulter_cpu = -1;
 
-pid_t uffd_waiter_thread(const struct uffd_message *fault)
+/* A thread of the process leaves its fault before it ends. */
+bool uffd_waiter_is_there(const struct uffd_message *fault)
 {
-	return ((const struct waiter *)fault)->thread;
+	const struct waiter *w = (const struct waiter *)fault;
+
+	return !w->apart || host_syscall(SYS_tkill, w->thread, 0) != -ESRCH;
 }
 
 void uffd_waiter_wake(void *fault)
@@ -97,15 +102,17 @@ static struct waiter *new_waiter(void)
 static struct waiter *own_waiter(void)
 {
 	static __thread struct waiter *last __attribute__((tls_model("initial-exec")));
-	pid_t thread = (pid_t)host_syscall(SYS_gettid);
+	pid_t thread = memory_lock_holder();
 
 	if (last && last->thread == thread)
 		return last;
 	last = find_waiter(thread);
 	if (!last)
 		last = new_waiter();
-	if (last)
+	if (last) {
 		last->thread = thread;
+		last->apart = (pid_t)host_syscall(SYS_getpid) != process;
+	}
 	return last;
 }
 
@@ -124,7 +131,7 @@ static void fill_message(struct uffd_msg *m, uint32_t features, uintptr_t addres
 				 (reason & WATCH_MINOR ? UFFD_PAGEFAULT_FLAG_MINOR : 0) |
 				 (reason & WATCH_RWP ? UFFD_PAGEFAULT_FLAG_RWP : 0);
 	if (features & UFFD_FEATURE_THREAD_ID)
-		m->arg.pagefault.feat.ptid = (uint32_t)host_syscall(SYS_gettid);
+		m->arg.pagefault.feat.ptid = (uint32_t)memory_lock_holder();
 }
 
 static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
@@ -152,9 +159,11 @@ static void wait_for(void *ticket, const uint64_t *signals)
 {
 	static struct uffd_spin spin;
 	struct waiter *w = ticket;
-	unsigned time = uffd_spin_time(&spin, &uffd_faulter_cpu, &uffd_reader_cpu);
 	uint64_t before;
+	unsigned time;
 
+	uffd_spin_here(&uffd_faulter_cpu);
+	time = uffd_spin_time(&spin, &uffd_reader_cpu);
 	if (time && uffd_spin(&spin, time, &w->fault.waiting, UFFD_WAITING))
 		return;
 	if (uffd_sleep(&w->sleeper, &w->fault, signals))
@@ -167,6 +176,7 @@ static void wait_for(void *ticket, const uint64_t *signals)
 
 void uffd_waiters_forked(void)
 {
+	process = (pid_t)host_syscall(SYS_getpid);
 	for (struct chunk *c = chunks; c; c = c->next)
 		for (size_t i = 0; i < CHUNK_WAITERS; i++) {
 			c->waiter[i].thread = 0;
@@ -187,6 +197,8 @@ static const struct watch_ops ops = {
 
 int uffd_start_memory(void)
 {
+	if (!process)
+		process = (pid_t)host_syscall(SYS_getpid);
 	watch_register(&ops);
 	return memory_start(instance ? instance->config->settings.traps : MEMORY_TRAPS_AUTO);
 }
