@@ -16,12 +16,14 @@
 #include "core/config.h"
 #include "core/control.h"
 #include "core/device.h"
+#include "core/environment.h"
 #include "core/fault.h"
 #include "core/fdtable.h"
 #include "core/file.h"
 #include "core/ioctl.h"
 #include "core/hostfd.h"
 #include "core/log.h"
+#include "core/syscall.h"
 #include "core/trace.h"
 
 struct instance *instance;
@@ -180,6 +182,16 @@ void instance_stop(void)
 	destroy(i);
 	trace_stop();
 	fault_clear();
+}
+
+void instance_expect_heirs(void)
+{
+	const char *directory = instance ? instance->config->directory : NULL;
+	char path[4096];
+
+	if (directory &&
+	    snprintf(path, sizeof(path), "%s/" OWNERS_DIRECTORY, directory) < (int)sizeof(path))
+		host_syscall(SYS_mkdir, path, 0700);
 }
 
 void instance_forked(void)

@@ -61,6 +61,11 @@ int instance_start(struct config *config, char *error, size_t error_size);
 void instance_stop(void);
 /* Asks all interfaces: for who starts an instance to see whether another process can. */
 int instance_check(char *error, size_t error_size);
+/*
+ * What is open here may be so in programs that are executed: makes the directory of owners
+ * (core/environment.h), whose being there has all that start look at what they inherit.
+ */
+void instance_expect_heirs(void);
 /* The child of a fork has none of the parent's files or threads. */
 void instance_forked(void);
 

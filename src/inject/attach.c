@@ -16,6 +16,7 @@
 #include "core/fdtable.h"
 #include "core/file.h"
 #include "core/hostfd.h"
+#include "core/instance.h"
 #include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/user.h"
@@ -196,7 +197,7 @@ void attach_spawning(void)
 
 	for (size_t i = 0; i < n; i++) {
 		if (files[i]->ops->leaving) {
-			owner_directory();
+			instance_expect_heirs();
 			files[i]->ops->leaving(files[i]);
 		}
 		file_put(files[i]);
@@ -214,6 +215,6 @@ void attach_opened(int fd)
 	if (!f)
 		return;
 	if (f->ops->reopened)
-		owner_directory();
+		instance_expect_heirs();
 	file_put(f);
 }

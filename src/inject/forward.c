@@ -331,7 +331,7 @@ static void keep_forwarded(void)
 	}
 	/* A program that the child starts is to look for what it inherits. */
 	if (kept < forking.n)
-		owner_directory();
+		instance_expect_heirs();
 	forking.n = kept;
 }
 

@@ -78,9 +78,6 @@ void attach_forked(void);
  * place, unless the file is not of those that are reopened or somebody has taken it (false).
  */
 bool attach_reopened(int fd, const char *kind);
-/* Makes the directory of owners, whose being there has programs look what they inherit. */
-void owner_directory(void);
-
 /* The address of an owner's socket, in the private directory.  false: it has none. */
 bool owner_address(pid_t pid, struct sockaddr_un *address);
 

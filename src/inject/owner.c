@@ -355,23 +355,13 @@ bool owner_address(pid_t pid, struct sockaddr_un *address)
 	return length > 0 && (size_t)length < sizeof(address->sun_path);
 }
 
-void owner_directory(void)
-{
-	struct sockaddr_un address;
-
-	if (!owner_address(0, &address))
-		return;
-	*strrchr(address.sun_path, '/') = '\0';
-	host_syscall(SYS_mkdir, address.sun_path, 0700);
-}
-
 static int bind_address(int fd)
 {
 	struct sockaddr_un address;
 
 	if (!owner_address((pid_t)host_syscall(SYS_getpid), &address))
 		return -ENAMETOOLONG;
-	owner_directory();
+	instance_expect_heirs();
 	/* One of a process that is gone and had the same pid. */
 	host_syscall(SYS_unlink, address.sun_path);
 	return (int)host_syscall(SYS_bind, fd, &address, sizeof(address));

@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
+#include "core/placeholder.h"
 #include "core/syscall.h"
 #include "core/trace.h"
 #include "memory/mmio.h"
@@ -98,6 +99,8 @@ int uffd_create(int flags)
 	f = file_get(fd);
 	u->self = f->self;
 	u->peer = f->peer;
+	placeholder_pipe_mark(u->peer);
+	instance_expect_heirs();
 	uffd_add(u);
 	file_put(f);
 	return fd;

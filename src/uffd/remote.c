@@ -80,6 +80,17 @@ static void lose(const struct file *f, struct remote *r)
 	placeholder_pipe_empty(-1, f->peer);
 }
 
+/* With r->calling: whether there is somebody to ask, or may be later. */
+static bool meet(const struct file *f, struct remote *r)
+{
+	if (r->gone || r->connection >= 0)
+		return !r->gone;
+	r->connection = connect_to(f->self);
+	if (r->connection < 0 && r->connection != -EMFILE && r->connection != -ENOMEM)
+		lose(f, r);
+	return !r->gone;
+}
+
 /*
  * false: the other process is gone.  What is received along goes to *ret_descriptor; one that
  * can't be, for there is no room, is -1.
@@ -95,13 +106,8 @@ static bool ask(const struct file *f, const struct share_request *rq, struct sha
 
 	mmio_block_signals(&signals);
 	pthread_mutex_lock(&r->calling);
-	if (!r->gone && r->connection < 0) {
-		r->connection = connect_to(f->self);
-		if (r->connection < 0 && r->connection != -EMFILE && r->connection != -ENOMEM)
-			lose(f, r);
-	}
 	*ret_descriptor = -1;
-	if (r->connection >= 0) {
+	if (meet(f, r) && r->connection >= 0) {
 		n = message_send(r->connection, rq, sizeof(*rq), -1);
 		if (n == sizeof(*rq))
 			n = message_receive(r->connection, reply, sizeof(*reply), ret_descriptor,
@@ -281,6 +287,26 @@ static int open_peer(int fd)
 	return hostfd_adopt(host_open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC, 0));
 }
 
+/* Whose process is gone already, a program's that has executed this one for instance. */
+static void look_for_owner(int fd)
+{
+	struct file *f = file_get(fd);
+	struct remote *r;
+	uint64_t signals;
+
+	if (!f || f->ops != &remote_ops)
+		goto out;
+	r = f->priv;
+	mmio_block_signals(&signals);
+	pthread_mutex_lock(&r->calling);
+	meet(f, r);
+	pthread_mutex_unlock(&r->calling);
+	mmio_restore_signals(&signals);
+out:
+	if (f)
+		file_put(f);
+}
+
 int uffd_remote_install(int fd)
 {
 	struct statfs where;
@@ -302,8 +328,10 @@ int uffd_remote_install(int fd)
 	if (ret < 0) {
 		hostfd_close(peer);
 		free(r);
+		return ret;
 	}
-	return ret < 0 ? ret : 0;
+	look_for_owner(fd);
+	return 0;
 }
 
 void uffd_remote_forked(struct file *f)

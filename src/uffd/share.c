@@ -355,7 +355,6 @@ static int begin_shared(struct file *f)
 	s->peer = (struct endpoint){.what = SHARE_PEER, .fd = f->peer, .of = s};
 	s->next = all;
 	all = s;
-	placeholder_pipe_mark(f->peer);
 	ret = watch(&s->listener, EPOLLIN);
 	if (ret == 0)
 		ret = watch(&s->peer, 0);
@@ -394,6 +393,7 @@ int uffd_share_new(struct uffd *u, int peer)
 		return ret;
 	u->self = -1;
 	u->peer = peer;
+	placeholder_pipe_mark(peer);
 	take_lock(&signals);
 	ret = begin_shared(f);
 	give_lock(&signals);

@@ -383,10 +383,13 @@ static const struct area areas[] = {
 	{"instructions", uffd_area_instructions, true},
 	{"stack", uffd_area_stack, true},
 	{"processes", uffd_area_processes, true},
+	{"programs", uffd_area_programs, true},
 	{"owners", uffd_area_owners, true},
 };
 
 int main(int argc, char **argv)
 {
+	if (argc == 5 && strcmp(argv[1], "--handler") == 0)
+		return uffd_handler_program(argv);
 	return conformance_main(argc, argv, areas, ARRAY_SIZE(areas));
 }

@@ -195,6 +195,9 @@ void uffd_area_signals(void);
 void uffd_area_instructions(void);
 void uffd_area_stack(void);
 void uffd_area_processes(void);
+void uffd_area_programs(void);
 void uffd_area_owners(void);
+/* What main() does with the argument --handler. */
+int uffd_handler_program(char **argv);
 
 #endif

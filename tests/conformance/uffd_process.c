@@ -3,8 +3,10 @@
  * A handler in another process: the file is passed to it, or inherited, and acts on the memory
  * of the process that made it for as long as that lives.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -13,9 +15,11 @@
 static char *m;
 
 /*
- * The handler runs what it is told by one letter, and answers with a text.  Its own memory at
- * the address of m is filled with 0x51.
+ * The handler runs what it is told by one letter, and answers with a text.  Its own memory, at
+ * the address of m if it has not been executed, is filled with 0x51.
  */
+static char *own;
+
 struct order {
 	char what;
 	unsigned page;
@@ -56,7 +60,7 @@ static int receive_file(int socket)
 
 static void obey(int fd, struct order order, char *text, size_t size)
 {
-	char *page = m + order.page * PAGE;
+	char *page = m + order.page * PAGE, *mine = own + order.page * PAGE;
 	struct uffd_msg message;
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int64_t field = 0;
@@ -73,8 +77,8 @@ static void obey(int fd, struct order order, char *text, size_t size)
 		snprintf(text, size, "poll %s %#x, read %s", result_name(r), (unsigned)p.revents,
 			 result_name(result(read(fd, &message, sizeof(message)))));
 		break;
-	case 'c': /* COPY from the same address here */
-		r = do_transfer(fd, UFFDIO_COPY, page, page, PAGE, 0, &field);
+	case 'c': /* COPY from the same page here */
+		r = do_transfer(fd, UFFDIO_COPY, page, mine, PAGE, 0, &field);
 		snprintf(text, size, "%s", result_text(r, field));
 		break;
 	case 'z':
@@ -112,7 +116,7 @@ static void obey(int fd, struct order order, char *text, size_t size)
 		snprintf(text, size, "status %#x", (unsigned)fcntl(fd, F_GETFL));
 		break;
 	case 'h': /* has its own memory */
-		snprintf(text, size, "%s", try_read(page));
+		snprintf(text, size, "%s", try_read(mine));
 		break;
 	default:
 		_exit(0);
@@ -125,8 +129,7 @@ static void handler(int socket, int fd)
 
 	if (fd < 0)
 		fd = receive_file(socket);
-	m = mmap(m, 16 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	memset(m, 0x51, 16 * PAGE);
+	memset(own, 0x51, 16 * PAGE);
 	while (read(socket, &order, sizeof(order)) == sizeof(order)) {
 		char text[160] = "";
 
@@ -137,19 +140,68 @@ static void handler(int socket, int fd)
 	_exit(0);
 }
 
-/* Starts one; it gets `fd` by being forked, or later by send_file() when that is -1. */
-static pid_t start_handler(int fd, int *ret_socket)
+static void handler_here(int socket, int fd)
 {
-	int pair[2];
+	own = mmap(m, 16 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	handler(socket, fd);
+}
+
+/* A program of its own, which is this one with the arguments --handler SOCKET FD ADDRESS. */
+int uffd_handler_program(char **argv)
+{
+	m = (char *)strtoul(argv[4], NULL, 0);
+	own = memory(ANON, 16);
+	handler(atoi(argv[2]), atoi(argv[3]));
+	return 0;
+}
+
+struct program {
+	char socket[16], fd[16], address[32];
+	char *argv[6];
+};
+
+static void prepare_program(struct program *p, int socket, int fd)
+{
+	snprintf(p->socket, sizeof(p->socket), "%d", socket);
+	snprintf(p->fd, sizeof(p->fd), "%d", fd);
+	snprintf(p->address, sizeof(p->address), "%#lx", (unsigned long)(uintptr_t)m);
+	memcpy(p->argv,
+	       (char *[]){(char *)"conformance-uffd", (char *)"--handler", p->socket, p->fd,
+			  p->address, NULL},
+	       sizeof(p->argv));
+	fcntl(socket, F_SETFD, 0);
+	fcntl(fd, F_SETFD, 0);
+}
+
+/* How it gets the file: later by send_file(), by a fork, with or without an execution. */
+enum how { PASSED, INHERITED, EXECUTED, SPAWNED };
+static const char *const hows[] = {"passed", "inherited", "executed", "spawned"};
+
+static pid_t start_handler(enum how how, int fd, int *ret_socket)
+{
+	struct program program;
+	int pair[2], error;
 	pid_t child;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		give_up("socketpair", -errno);
 	fflush(stdout);
-	child = fork();
+	if (how == SPAWNED) {
+		prepare_program(&program, pair[1], fd);
+		error = posix_spawn(&child, "/proc/self/exe", NULL, NULL, program.argv, environ);
+		if (error)
+			give_up("posix_spawn", -error);
+	} else {
+		child = fork();
+	}
+	if (child == 0 && how == EXECUTED) {
+		prepare_program(&program, pair[1], fd);
+		execv("/proc/self/exe", program.argv);
+		_exit(3);
+	}
 	if (child == 0) {
 		close(pair[0]);
-		handler(pair[1], fd);
+		handler_here(pair[1], how == PASSED ? -1 : fd);
 	}
 	close(pair[1]);
 	*ret_socket = pair[0];
@@ -177,9 +229,9 @@ static void end_handler(pid_t child, int socket)
 	say_text("handler", "status %#x", (unsigned)status);
 }
 
-static void served(bool passed)
+static void served(enum how how)
 {
-	const char *k = passed ? "passed" : "inherited";
+	const char *k = hows[how];
 	int fd = uffd_new(UFFD_FEATURE_THREAD_ID), socket;
 	struct job *job;
 	pid_t child;
@@ -187,8 +239,8 @@ static void served(bool passed)
 	m = memory(ANON, 16);
 	name_range("m", m, 16);
 	must_register(fd, m, 8, MISSING | WP);
-	child = start_handler(passed ? -1 : fd, &socket);
-	if (passed)
+	child = start_handler(how, fd, &socket);
+	if (how == PASSED)
 		send_file(socket, fd);
 	say_order(socket, label("%s, its flags", k), 'f', 0);
 	say_order(socket, label("%s, handshake", k), 'a', 0);
@@ -242,7 +294,7 @@ static void killed(void)
 	m = memory(SHARED, 16);
 	name_range("m", m, 16);
 	must_register(fd, m, 8, MISSING);
-	child = start_handler(-1, &socket);
+	child = start_handler(PASSED, -1, &socket);
 	send_file(socket, fd);
 	close(fd);
 	read_one = start_read("a", m);
@@ -349,11 +401,55 @@ static void owner_executes(void)
 	close(pair[0]);
 }
 
+/* Of its own file the new program finds that its memory is gone. */
+static void itself_executes(void)
+{
+	int pair[2], fd, status;
+	struct program program;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		give_up("socketpair", -errno);
+	m = memory(ANON, 16);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		fd = uffd_new(UFFD_FEATURE_EVENT_REMAP);
+		must_register(fd, m, 8, MISSING | WP);
+		start_read("waits", m);
+		await_message(fd);
+		prepare_program(&program, pair[1], fd);
+		execv("/proc/self/exe", program.argv);
+		_exit(3);
+	}
+	close(pair[1]);
+	say_order(pair[0], "itself, flags", 'f', 0);
+	say_order(pair[0], "itself, nothing to read", 'n', 0);
+	say_order(pair[0], "itself, COPY", 'c', 0);
+	say_order(pair[0], "itself, ZEROPAGE", 'z', 0);
+	say_order(pair[0], "itself, MOVE", 'v', 0);
+	say_order(pair[0], "itself, protect", 'p', 0);
+	say_order(pair[0], "itself, REGISTER", 'r', 0);
+	say_order(pair[0], "itself, UNREGISTER", 'R', 0);
+	say_order(pair[0], "itself, WAKE", 'w', 0);
+	say_order(pair[0], "itself, handshake", 'a', 0);
+	close(pair[0]);
+	waitpid(child, &status, 0);
+	say_text("itself, ended", "status %#x", (unsigned)status);
+}
+
 void uffd_area_processes(void)
 {
-	served(true);
-	served(false);
+	served(PASSED);
+	served(INHERITED);
 	killed();
+}
+
+void uffd_area_programs(void)
+{
+	served(EXECUTED);
+	served(SPAWNED);
+	itself_executes();
 }
 
 void uffd_area_owners(void)
