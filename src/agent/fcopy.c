@@ -36,7 +36,7 @@ void fcopy_init(struct fcopy *f, const char *root)
 {
 	memset(f, 0, sizeof(*f));
 	f->root = root;
-	f->root_fd = f->fd = f->directory = -1;
+	f->fd = f->directory = -1;
 }
 
 static void close_copy(struct fcopy *f)
@@ -62,8 +62,6 @@ void fcopy_cancel(struct fcopy *f)
 void fcopy_finish(struct fcopy *f)
 {
 	fcopy_cancel(f);
-	if (f->root_fd >= 0)
-		close(f->root_fd);
 	free(f->buffer);
 	fcopy_init(f, f->root);
 }
@@ -87,14 +85,16 @@ static uint32_t status_of(int error)
 
 /* ---- START ---- */
 
-static int open_root(struct fcopy *f)
+/* For each copy: somebody may have made another of that name, or mounted something there. */
+static int open_root(const struct fcopy *f)
 {
-	if (f->root_fd >= 0)
-		return 0;
-	if (mkdir(f->root, 0755) < 0 && errno != EEXIST && errno != EROFS)
+	int top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+
+	if (top < 0)
 		return -errno;
-	f->root_fd = open(f->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return f->root_fd < 0 ? -errno : 0;
+	fd = beneath_open(top, f->root, false, true);
+	close(top);
+	return fd;
 }
 
 static int take_name(char to[FCOPY_NAME_MAX], const uint8_t *from, bool wide)
@@ -124,7 +124,7 @@ static int join(const char *path, char *name, char to[2 * FCOPY_NAME_MAX])
 	return 0;
 }
 
-/* Whether the name may be taken, and of what mode and owner a file is that is to go. */
+/* Whether the name may be taken, and what the file is that is to go; all zeros: there is none. */
 static int look_at_target(struct fcopy *f, struct stat *st)
 {
 	memset(st, 0, sizeof(*st));
@@ -135,10 +135,9 @@ static int look_at_target(struct fcopy *f, struct stat *st)
 	return S_ISREG(st->st_mode) ? 0 : -EPERM;
 }
 
-static int make_temporary(struct fcopy *f, const struct stat *old)
+static int make_temporary(struct fcopy *f)
 {
 	uint64_t random = 0;
-	mode_t mode = old->st_mode ? old->st_mode & 07777 : 0744;
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		random = (uint64_t)getpid();
@@ -146,14 +145,7 @@ static int make_temporary(struct fcopy *f, const struct stat *old)
 		 (unsigned long long)random);
 	f->fd = openat(f->directory, f->temporary,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (f->fd < 0)
-		return -errno;
-	/* The owner first: a change of it may take mode bits away. */
-	if (old->st_mode && fchown(f->fd, old->st_uid, old->st_gid) < 0)
-		mode &= 0777;
-	if (fchmod(f->fd, mode) == 0)
-		return 0;
-	return -errno;
+	return f->fd < 0 ? -errno : 0;
 }
 
 static bool has_room(int fd, uint64_t size)
@@ -181,20 +173,20 @@ static int take_names(struct fcopy *f, const struct hv_start_fcopy *m, bool wide
 static int begin(struct fcopy *f, const struct hv_start_fcopy *m, const char *directory)
 {
 	bool confined = strcmp(f->root, "/") != 0;
+	int root = open_root(f), ret;
 	struct stat old;
-	int ret = open_root(f);
 
-	if (ret < 0) {
-		log_line(LOG_ERR, "fcopy: %s: %s", f->root, strerror(-ret));
-		return ret;
+	if (root < 0) {
+		log_line(LOG_ERR, "fcopy: %s: %s", f->root, strerror(-root));
+		return root;
 	}
 	f->overwrite = m->copy_flags & OVER_WRITE;
 	f->size = m->file_size;
-	f->end = 0;
-	f->directory = beneath_open(f->root_fd, directory, confined, m->copy_flags & CREATE_PATH);
+	f->directory = beneath_open(root, directory, confined, m->copy_flags & CREATE_PATH);
+	close(root);
 	ret = f->directory < 0 ? f->directory : look_at_target(f, &old);
 	if (ret == 0)
-		ret = f->size > INT64_MAX ? -EFBIG : make_temporary(f, &old);
+		ret = f->size > INT64_MAX ? -EFBIG : make_temporary(f);
 	if (ret == 0 && !has_room(f->fd, f->size))
 		ret = -ENOSPC;
 	if (ret < 0 && f->fd >= 0)
@@ -270,12 +262,35 @@ static uint32_t write_data(struct fcopy *f, const struct hv_do_fcopy *m, size_t 
 		f->buffered_at = offset;
 	memcpy(f->buffer + f->buffered, m->data, m->size);
 	f->buffered += m->size;
-	if (offset + m->size > f->end)
-		f->end = offset + m->size;
 	return status_of(f->error);
 }
 
 /* ---- COMPLETE ---- */
+
+/* All that was announced is there. */
+static int check_size(const struct fcopy *f)
+{
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	if (f->size == 0 || (uint64_t)st.st_size == f->size)
+		return 0;
+	log_line(LOG_ERR, "fcopy: '%s' has %llu bytes, and not %llu", f->name,
+		 (unsigned long long)st.st_size, (unsigned long long)f->size);
+	return -EIO;
+}
+
+/* The mode and owner of the file that goes, as it is now. */
+static int look_like(int fd, const struct stat *old)
+{
+	mode_t mode = old->st_mode ? old->st_mode & 07777 : 0744;
+
+	/* The owner first: a change of it may take mode bits away. */
+	if (old->st_mode && fchown(fd, old->st_uid, old->st_gid) < 0)
+		mode &= 0777;
+	return fchmod(fd, mode) < 0 ? -errno : 0;
+}
 
 static int rename_into_place(struct fcopy *f)
 {
@@ -295,19 +310,18 @@ static int rename_into_place(struct fcopy *f)
 
 static uint32_t complete(struct fcopy *f)
 {
-	struct stat now;
+	struct stat old;
 	int ret;
 
 	flush(f);
 	ret = f->error;
-	if (ret == 0 && f->size && f->end != f->size) {
-		log_line(LOG_ERR, "fcopy: '%s' has %llu bytes, and not %llu", f->name,
-			 (unsigned long long)f->end, (unsigned long long)f->size);
-		ret = -EIO;
-	}
+	if (ret == 0)
+		ret = check_size(f);
 	/* What is there may have changed since the start. */
 	if (ret == 0)
-		ret = look_at_target(f, &now);
+		ret = look_at_target(f, &old);
+	if (ret == 0)
+		ret = look_like(f->fd, &old);
 	if (ret == 0)
 		ret = rename_into_place(f);
 	if (ret < 0)

@@ -20,14 +20,12 @@
 
 struct fcopy {
 	const char *root;
-	int root_fd; /* -1: not opened yet */
 
 	/* The copy that is going on; fd is -1 if there is none. */
 	int fd, directory;
 	char name[FCOPY_NAME_MAX], temporary[32];
 	bool overwrite;
 	uint64_t size; /* as announced; 0: nobody said */
-	uint64_t end;  /* of what has come */
 	int error;     /* of a write that was answered before it was done; -errno */
 
 	uint8_t *buffer; /* of bytes that follow each other */

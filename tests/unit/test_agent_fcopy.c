@@ -289,6 +289,50 @@ static void test_race(void **state)
 	assert_int_equal(entries(y), 2);
 }
 
+/* The mode and owner are those of the file that goes, as they are then. */
+static void test_mode_meanwhile(void **state)
+{
+	struct yard *y = *state;
+	struct stat st;
+	int fd;
+
+	assert_int_equal(copy(y, "/", "f", 0, 1), HV_S_OK);
+	assert_int_equal(start(y, "/", "f", OVER_WRITE), HV_S_OK);
+	assert_int_equal(chmod(in(y, "f"), 04600), 0);
+	assert_int_equal(put(y, 0, 10), HV_S_OK);
+	assert_int_equal(say(y, COMPLETE_FCOPY), HV_S_OK);
+	assert_int_equal(stat(in(y, "f"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 04600);
+	/* One that came while it was copied. */
+	assert_int_equal(start(y, "/", "g", OVER_WRITE), HV_S_OK);
+	fd = open(in(y, "g"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_true(geteuid() != 0 || fchown(fd, 65534, 65534) == 0);
+	close(fd);
+	assert_int_equal(say(y, COMPLETE_FCOPY), HV_S_OK);
+	assert_int_equal(stat(in(y, "g"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_uid, geteuid() ? geteuid() : 65534);
+}
+
+/* The root is made with what it is in, and anew if somebody has removed it. */
+static void test_root(void **state)
+{
+	struct yard *y = *state;
+	char root[128];
+
+	fcopy_finish(&y->fcopy);
+	snprintf(root, sizeof(root), "%s/more/deep", y->root);
+	fcopy_init(&y->fcopy, root);
+	assert_int_equal(copy(y, "/", "f", 0, 1), HV_S_OK);
+	check_content(in(y, "more/deep/f"), 1);
+	assert_int_equal(unlink(in(y, "more/deep/f")) | rmdir(in(y, "more/deep")), 0);
+	assert_int_equal(copy(y, "/", "f", 0, 1), HV_S_OK);
+	check_content(in(y, "more/deep/f"), 1);
+	fcopy_finish(&y->fcopy);
+	fcopy_init(&y->fcopy, y->root);
+}
+
 static void test_out_of_order(void **state)
 {
 	struct yard *y = *state;
@@ -326,6 +370,11 @@ static void test_sizes(void **state)
 	assert_int_equal(put(y, UINT64_MAX, 2), HV_INVALIDARG);
 	assert_int_equal(put(y, 0, 6144), HV_S_OK);
 	/* Less than was announced is not all of it. */
+	assert_int_equal(say(y, COMPLETE_FCOPY), HV_E_FAIL);
+	assert_int_equal(entries(y), 1);
+	/* Nor is nothing at the announced end. */
+	assert_int_equal(start_sized(y, "/", "f", 0, 100), HV_S_OK);
+	assert_int_equal(put(y, 100, 0), HV_S_OK);
 	assert_int_equal(say(y, COMPLETE_FCOPY), HV_E_FAIL);
 	assert_int_equal(entries(y), 1);
 	assert_int_equal(start(y, "/", "f", 0), HV_S_OK);
@@ -635,6 +684,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_confined, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mode_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_error, setup, teardown),
