@@ -31,6 +31,9 @@
 #define GHOST_UNKNOWN  (2 * CLOCK_SECOND)
 #define CHUNK          128 /* records per write() */
 
+/* A FIFO must not keep us waiting, and no link leads elsewhere. */
+#define OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
 /* ---- locks ---- */
 
 static bool try_lock(int fd, bool exclusive)
@@ -51,7 +54,8 @@ static void unlock(int fd)
 
 /*
  * Opens the file and locks it; closing it unlocks.  The file of that name may be replaced by
- * another between the two, then it is done again.  -EAGAIN: somebody else holds a lock.
+ * another between the two, then it is done again.  -EAGAIN: somebody else holds a lock, or a
+ * lease; -EINVAL: it is no plain file.
  */
 static int open_locked(const struct store *s, bool exclusive, int64_t patience, int *ret_fd,
 		       struct stat *ret_st)
@@ -60,11 +64,15 @@ static int open_locked(const struct store *s, bool exclusive, int64_t patience, 
 	struct stat named;
 
 	for (;;) {
-		int flags = (exclusive ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW;
+		int flags = (exclusive ? O_RDWR | O_CREAT : O_RDONLY) | OPEN_FLAGS;
 		int fd = openat(s->directory, s->name, flags, 0644);
 
 		if (fd < 0)
 			return -errno;
+		if (fstat(fd, ret_st) == 0 && !S_ISREG(ret_st->st_mode)) {
+			close(fd);
+			return -EINVAL;
+		}
 		if (try_lock(fd, exclusive) && fstat(fd, ret_st) == 0 &&
 		    fstatat(s->directory, s->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    named.st_ino == ret_st->st_ino && named.st_dev == ret_st->st_dev) {
@@ -287,6 +295,9 @@ static int replace(struct store *s, const struct stat *old)
 	if (ret == 0 && (fchmod(fd, old->st_mode & 07777) < 0 || fdatasync(fd) < 0 ||
 			 renameat(s->directory, name, s->directory, s->name) < 0))
 		ret = -errno;
+	/* Its name has to last, too, where a directory can be synced. */
+	if (ret == 0 && fsync(s->directory) < 0 && errno != EINVAL)
+		ret = -errno;
 	/* After the renaming, which changes a time. */
 	if (ret == 0 && fstat(fd, &s->mark) < 0)
 		ret = -errno;
@@ -329,6 +340,34 @@ static int64_t earliest_write(const struct store *s)
 	return s->written_at + clock_earlier(SPACING * s->write_took, SPACING_MAX);
 }
 
+/* Changes that were answered; what can't be written now is tried again later. */
+static int write_answered(struct store *s)
+{
+	int ret = write_file(s, 0);
+
+	if (ret < 0)
+		s->due = clock_now() + (ret == -EAGAIN ? RETRY : RETRY_FAILED);
+	if (ret < 0 && ret != -EAGAIN && !s->failed) {
+		s->failed = true;
+		log_line(LOG_ERR, "%s: %s; tried again until it works", s->name, strerror(-ret));
+	}
+	return ret;
+}
+
+/*
+ * Before another change: takes over what others have changed, and writes those that were answered
+ * if it is time to, since of what can't be written nothing more may be answered.
+ */
+static int prepare(struct store *s)
+{
+	int ret = 0;
+
+	refresh(s);
+	if (s->dirty && !s->held && (s->failed || clock_now() >= earliest_write(s)))
+		ret = write_answered(s);
+	return ret == -EAGAIN ? 0 : ret;
+}
+
 /* After a change; `before`: there were others that were not written. */
 static int written(struct store *s, bool before)
 {
@@ -336,28 +375,27 @@ static int written(struct store *s, bool before)
 	int ret;
 
 	s->dirty = true;
-	if (s->held || (now < earliest_write(s) && !s->failed)) {
-		if (!before)
-			s->due = earliest_write(s);
+	/* With those before. */
+	if (before)
+		return 0;
+	if (s->held || now < earliest_write(s)) {
+		s->due = earliest_write(s);
 		return 0;
 	}
-	ret = write_file(s, before ? 0 : LOCK_PATIENCE);
+	ret = write_file(s, LOCK_PATIENCE);
 	if (ret == -EAGAIN) {
 		s->due = now + RETRY;
 		return 0;
 	}
-	if (ret < 0 && !before) {
+	if (ret < 0) {
 		/* As if it had not been. */
 		s->dirty = false;
 		s->n_removed = 0;
 		s->due = CLOCK_NEVER;
 		memset(&s->mark, 0, sizeof(s->mark));
 		refresh(s);
-	} else if (ret < 0) {
-		s->due = now + RETRY_FAILED;
-	}
-	if (ret < 0)
 		log_line(LOG_ERR, "%s: %s", s->name, strerror(-ret));
+	}
 	return ret;
 }
 
@@ -375,7 +413,7 @@ int store_init(struct store *s, int directory, const char *name)
 	s->due = s->ghosts_due = CLOCK_NEVER;
 	for (unsigned i = 0; i < STORE_GHOSTS; i++)
 		s->ghost[i].fd = -1;
-	fd = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = openat(directory, name, O_RDWR | O_CREAT | OPEN_FLAGS, 0644);
 	if (fd < 0)
 		return -errno;
 	ret = fstat(fd, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EINVAL;
@@ -418,19 +456,21 @@ const struct pool_record *store_at(struct store *s, uint32_t index)
 
 int store_set(struct store *s, const char *key, const char *value)
 {
+	int ret = prepare(s);
 	bool before = s->dirty;
-	int ret;
 
-	refresh(s);
-	ret = pool_set(&s->pool, key, value);
+	if (ret == 0)
+		ret = pool_set(&s->pool, key, value);
 	return ret < 0 ? ret : written(s, before);
 }
 
 int store_remove(struct store *s, const char *key)
 {
+	int ret = prepare(s);
 	bool before = s->dirty;
 
-	refresh(s);
+	if (ret < 0)
+		return ret;
 	if (s->n_removed == POOL_RECORDS_MAX)
 		return -ENOSPC;
 	if (s->n_removed == s->removed_capacity) {
@@ -464,19 +504,10 @@ int64_t store_due(const struct store *s)
 
 void store_tick(struct store *s)
 {
-	int ret;
-
 	if (s->held)
 		return;
 	if (clock_now() >= s->ghosts_due)
 		look_at_ghosts(s);
-	if (!s->dirty || clock_now() < s->due)
-		return;
-	ret = write_file(s, 0);
-	if (ret < 0)
-		s->due = clock_now() + (ret == -EAGAIN ? RETRY : RETRY_FAILED);
-	if (ret < 0 && ret != -EAGAIN && !s->failed) {
-		s->failed = true;
-		log_line(LOG_ERR, "%s: %s; tried again until it works", s->name, strerror(-ret));
-	}
+	if (s->dirty && clock_now() >= s->due)
+		write_answered(s);
 }

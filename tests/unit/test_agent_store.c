@@ -363,6 +363,52 @@ static void test_unwritable(void **state)
 	assert_int_equal(records_in(p), 1);
 }
 
+/* Nor is it there when an earlier one, that was answered, waits for the disk. */
+static void test_unwritable_later(void **state)
+{
+	struct place *p = *state;
+	char target[128];
+
+	assert_int_equal(store_set(&p->store, "a", "1"), 0);
+	settle(&p->store);
+	store_hold(&p->store, true);
+	assert_int_equal(store_set(&p->store, "b", "1"), 0);
+	snprintf(target, sizeof(target), "%s.new", p->file);
+	assert_int_equal(mkdir(target, 0755), 0);
+	store_hold(&p->store, false);
+	usleep((useconds_t)(1000 + 10 * p->store.write_took / 1000));
+	assert_true(store_set(&p->store, "c", "1") < 0);
+	assert_true(store_set(&p->store, "b", "2") < 0);
+	assert_true(store_remove(&p->store, "a") < 0);
+	assert_null(store_get(&p->store, "c"));
+	assert_string_equal(store_get(&p->store, "b"), "1");
+	assert_string_equal(store_get(&p->store, "a"), "1");
+	assert_int_equal(rmdir(target), 0);
+	settle(&p->store);
+	assert_int_equal(records_in(p), 2);
+	assert_int_equal(store_set(&p->store, "c", "1"), 0);
+	settle(&p->store);
+	assert_int_equal(records_in(p), 3);
+}
+
+/* Something in the file's place that is none. */
+static void test_no_file(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(store_set(&p->store, "a", "1"), 0);
+	settle(&p->store);
+	assert_int_equal(unlink(p->file), 0);
+	assert_int_equal(mkfifo(p->file, 0644), 0);
+	assert_string_equal(store_get(&p->store, "a"), "1");
+	usleep((useconds_t)(1000 + 10 * p->store.write_took / 1000));
+	assert_int_equal(store_set(&p->store, "a", "2"), -EINVAL);
+	assert_int_equal(unlink(p->file), 0);
+	assert_int_equal(store_set(&p->store, "a", "2"), 0);
+	settle(&p->store);
+	assert_int_equal(records_in(p), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +423,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_locked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unwritable, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unwritable_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_file, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
