@@ -63,6 +63,7 @@ static bool parse_address(const char *word, struct entry *e)
 static bool parse_mask(const char *word, struct entry *e)
 {
 	struct in_addr v4;
+	unsigned long prefix;
 	uint32_t bits;
 	char *end;
 
@@ -79,9 +80,10 @@ static bool parse_mask(const char *word, struct entry *e)
 	if (!isdigit((unsigned char)*word))
 		return false;
 	e->family = AF_INET6;
-	e->prefix = (unsigned)strtoul(word, &end, 10);
+	prefix = strtoul(word, &end, 10);
+	e->prefix = (unsigned)prefix;
 	snprintf(e->text, sizeof(e->text), "%u", e->prefix);
-	return *end == '\0' && e->prefix <= 128;
+	return *end == '\0' && prefix <= 128;
 }
 
 /* Entries with ';' between them, spaces around them, and perhaps nothing behind the last. */
@@ -98,8 +100,9 @@ static bool parse_list(const void *field, size_t size, bool masks, struct list *
 	}
 	while (good && (word = strsep(&rest, ";"))) {
 		word += strspn(word, " ");
-		word[strcspn(word, " ")] = '\0';
-		if (*word == '\0')
+		for (length = strlen(word); length && word[length - 1] == ' '; length--)
+			word[length - 1] = '\0';
+		if (length == 0)
 			continue;
 		good = l->n < ENTRIES_MAX && (masks ? parse_mask(word, &l->entry[l->n])
 						    : parse_address(word, &l->entry[l->n]));

@@ -46,6 +46,17 @@ static void put(int priority, const char *text)
 		return;
 }
 
+/* Those of ASCII, and U+0080 to U+009F, which terminals obey as well. */
+static void replace_controls(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		if (*c < ' ' || *c == 0x7f)
+			*c = '?';
+		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+			c[0] = c[1] = '?';
+	}
+}
+
 void log_line(int priority, const char *format, ...)
 {
 	char text[LINE_MAX_];
@@ -56,9 +67,7 @@ void log_line(int priority, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	replace_controls(text);
 	if (!logged.held) {
 		put(priority, text);
 	} else if (logged.n_held < HELD_MAX) {

@@ -19,6 +19,7 @@
 
 #include "agent/ipinfo.h"
 #include "agent/kvp.h"
+#include "agent/log.h"
 #include "agent/utf.h"
 #include "agent_rig.h"
 
@@ -312,6 +313,28 @@ static void test_utf16(void **state)
 	assert_true(utf8_valid("\xf4\x8f\xbf\xbf"));
 }
 
+/* No control character gets into a message, be it one of ASCII's or of those behind it. */
+static void test_log(void **state)
+{
+	int pipe_ends[2], old = dup(STDERR_FILENO);
+	char text[128];
+	ssize_t n;
+
+	assert_int_equal(pipe2(pipe_ends, O_CLOEXEC), 0);
+	assert_int_equal(dup2(pipe_ends[1], STDERR_FILENO), STDERR_FILENO);
+	log_line(LOG_INFO, "%s",
+		 "a\x1b[2J\x7f\xc2\x9b"
+		 "2J\xc2\x80\xc2\xa0\xc3\x9b");
+	dup2(old, STDERR_FILENO);
+	n = read(pipe_ends[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_string_equal(text, "standin agent: a?[2J???2J??\xc2\xa0\xc3\x9b\n");
+	close(old);
+	close(pipe_ends[0]);
+	close(pipe_ends[1]);
+}
+
 /* ---- addresses ---- */
 
 static void test_format(void **state)
@@ -356,8 +379,8 @@ static void test_format(void **state)
 static void test_no_addresses(void **state)
 {
 	static const char *const bad[] = {
-		"192.0.2.10\nDNS1=evil", "$(reboot)", "192.0.2", "1.2.3.4;x",
-		"fe80::1%eth0",          "::1/64",
+		"192.0.2.10\nDNS1=evil", "$(reboot)", "192.0.2",         "1.2.3.4;x",
+		"fe80::1%eth0",          "::1/64",    "1.2.3.4 5.6.7.8",
 	};
 	struct hv_kvp_ipaddr_value v;
 	char *a, *b;
@@ -374,6 +397,8 @@ static void test_no_addresses(void **state)
 	strcpy((char *)v.sub_net, "255.0.255.0");
 	assert_int_equal(ipinfo_format(&v, "eth0", "02", &a, &b), HV_INVALIDARG);
 	strcpy((char *)v.sub_net, "/129");
+	assert_int_equal(ipinfo_format(&v, "eth0", "02", &a, &b), HV_INVALIDARG);
+	strcpy((char *)v.sub_net, "/4294967360");
 	assert_int_equal(ipinfo_format(&v, "eth0", "02", &a, &b), HV_INVALIDARG);
 	/* More than there is room for, and fields without an end. */
 	memset(&v, 0, sizeof(v));
@@ -461,6 +486,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_repaired, setup, teardown),
 		cmocka_unit_test(test_utf16),
+		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_no_addresses),
 		cmocka_unit_test_setup_teardown(test_get_addresses, setup, teardown),
