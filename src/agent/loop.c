@@ -34,6 +34,7 @@
 struct agent {
 	const struct agent_options *options;
 	int signals;
+	sigset_t taken, old;
 	struct link kvp_link, vss_link, fcopy_link;
 	struct kvp kvp;
 	struct vss vss;
@@ -352,28 +353,38 @@ static void wait_and_serve(struct agent *a)
 		serve_fcopy(a);
 }
 
-static int take_signals(sigset_t *ret_old)
+/* Blocks and takes signals, of which the descriptor tells some. */
+static int take_signals(struct agent *a)
 {
-	sigset_t set;
-	int fd;
+	sigset_t *set = &a->taken;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	/* These two are of no interest: a write fails, and a lease is given back at once anyway. */
-	sigaddset(&set, SIGPIPE);
-	sigaddset(&set, SIGIO);
-	sigprocmask(SIG_BLOCK, &set, ret_old);
-	return fd;
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCHLD);
+	a->signals = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+	/* These are of no interest: a write fails, and a lease is given back at once anyway. */
+	sigaddset(set, SIGPIPE);
+	sigaddset(set, SIGXFSZ);
+	sigaddset(set, SIGIO);
+	sigprocmask(SIG_BLOCK, set, &a->old);
+	return a->signals;
+}
+
+/* What still waits would end the process in its way as soon as it may. */
+static void give_back_signals(struct agent *a)
+{
+	while (sigtimedwait(&a->taken, NULL, &(struct timespec){0}) > 0)
+		;
+	sigprocmask(SIG_SETMASK, &a->old, NULL);
+	if (a->signals >= 0)
+		close(a->signals);
 }
 
 int agent_run(const struct agent_options *options)
 {
 	struct agent *a = calloc(1, sizeof(*a));
-	sigset_t old;
 	int status;
 
 	if (!a)
@@ -383,10 +394,8 @@ int agent_run(const struct agent_options *options)
 	link_init(&a->kvp_link, "kvp");
 	link_init(&a->vss_link, "vss");
 	link_init(&a->fcopy_link, "fcopy");
-	a->signals = take_signals(&old);
-	if (a->signals < 0 || (options->kvp && kvp_init(&a->kvp, options) < 0)) {
-		if (a->signals >= 0)
-			close(a->signals);
+	if (take_signals(a) < 0 || (options->kvp && kvp_init(&a->kvp, options) < 0)) {
+		give_back_signals(a);
 		free(a);
 		return 1;
 	}
@@ -415,8 +424,7 @@ int agent_run(const struct agent_options *options)
 	link_close(&a->fcopy_link);
 	link_close(&a->vss_link);
 	link_close(&a->kvp_link);
-	close(a->signals);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	give_back_signals(a);
 	status = a->status;
 	free(a);
 	return status;

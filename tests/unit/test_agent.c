@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -417,6 +418,30 @@ static void test_copies_while_frozen(void **state)
 	check_ended(s, SIGTERM);
 }
 
+/* A copy that is longer than a file may be ends the copy, and not the agent. */
+static void test_file_limit(void **state)
+{
+	struct hv_start_fcopy m = {.hdr.operation = START_FILE_COPY};
+	struct hv_do_fcopy data = {.hdr.operation = WRITE_TO_FILE, .offset = 100000, .size = 1};
+	struct hv_fcopy_hdr complete = {.operation = COMPLETE_FCOPY};
+	struct rlimit old, small = {.rlim_cur = 100000};
+	struct scene *s = *state;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	agent_rig_start(&s->rig);
+	setrlimit(RLIMIT_FSIZE, &old);
+	s->kvp = agent_rig_register(&s->rig, HYPERV_KVP_PATH);
+	s->vss = agent_rig_register(&s->rig, HYPERV_VSS_PATH);
+	s->fcopy = agent_rig_register(&s->rig, HYPERV_FCOPY_PATH);
+	memcpy((uint8_t *)&m + offsetof(struct hv_start_fcopy, file_name), "file", 5);
+	assert_int_equal(agent_rig_ask_fcopy(s->fcopy, &m, sizeof(m)), HV_S_OK);
+	assert_int_equal(agent_rig_ask_fcopy(s->fcopy, &data, sizeof(data)), HV_S_OK);
+	assert_int_equal(agent_rig_ask_fcopy(s->fcopy, &complete, sizeof(complete)), HV_E_FAIL);
+	check_ended(s, SIGTERM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +456,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thawed_at_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiet_while_frozen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copies_while_frozen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_limit, setup, teardown),
 	};
 
 	freezing = mmap(NULL, sizeof(*freezing), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
