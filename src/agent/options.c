@@ -3,6 +3,7 @@
  * The agent's command line.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,17 @@ static int take(struct agent_options *o, int option, const char *word)
 	return 0;
 }
 
+/* What the agent opens must not become a standard stream, which is written to. */
+static bool fill_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return close(fd) == 0;
+}
+
 int agent_main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -157,6 +169,8 @@ int agent_main(int argc, char **argv)
 	struct agent_options o = agent_defaults;
 	int option, ret;
 
+	if (!fill_streams())
+		return 1;
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":fdsvh", options, NULL)) != -1) {
 		ret = take(&o, option, argv[optind - 1]);

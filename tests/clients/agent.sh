@@ -279,6 +279,16 @@ anywhere() {
         cmp file1 to/up2 && fails HV_E_FAIL copy file1 /proc/ && end_agent > /dev/null
 }
 check "with the root /, wherever the host says" anywhere
+# What the agent opens must not become its standard error.
+no_streams() {
+    inside "\"$standin\" agent --fcopy-root '$work/to' --no-kvp --no-vss 0<&- 1>&- 2>&- 9>&- & echo \$!" > pid
+    pid=$(cat pid)
+    for file in file0 file1 file6144; do
+        copy --force $file /a/ && cmp $file to/a/$file || return 1
+    done
+    end_agent | grep -q 'status 0'
+}
+check "without standard streams" no_streams
 
 # ---- the device comes and goes ----
 
