@@ -4,7 +4,8 @@
  *
  * The agent must not wait for a file system that it has frozen itself, and must thaw even if
  * it is killed.  So a child of its does both.  It opens nothing and writes nothing but to its
- * socket, and it thaws when it is told to, when a time is up, and when the agent is gone.
+ * socket, and it thaws when it is told to, when a time is up, and when the agent is gone, also
+ * if one of the file systems is still being frozen then.
  */
 #ifndef STANDIN_AGENT_KEEPER_H
 #define STANDIN_AGENT_KEEPER_H
@@ -16,7 +17,11 @@
 
 /* What it tells, a packet each. */
 enum keeper_stage {
-	KEEPER_FROZEN,  /* or not: error; then nothing is frozen, and the keeper is gone */
+	/*
+	 * Or not: error; then nothing is frozen, and the keeper is gone.  ETIMEDOUT: one can't be
+	 * frozen in time.  ECANCELED: it was told to thaw before all were.
+	 */
+	KEEPER_FROZEN,
 	KEEPER_THAWED,  /* error: at least one is not */
 	KEEPER_EXPIRED, /* the time is up, all else as KEEPER_THAWED */
 };
@@ -28,9 +33,9 @@ struct keeper_report {
 };
 
 /*
- * Starts a keeper that freezes `m` for at most `timeout` seconds; or only thaws them all, by
- * whomever they are frozen, if `freeze` is false.  `control` is ioctl(), or another function of a
- * test's.  *ret_fd is the socket for the other two functions.  The child's process
+ * Starts a keeper that freezes `m` for at most `timeout` seconds, from the first on; or only thaws
+ * them all, by whomever they are frozen, if `freeze` is false.  `control` is ioctl(), or another
+ * function of a test's.  *ret_fd is the socket for the other two functions.  The child's process
  * number, or -errno.
  */
 pid_t keeper_start(struct mounts *m, bool freeze, unsigned timeout,

@@ -31,14 +31,21 @@ bool vss_is_frozen(const struct vss *v)
 	return v->state != VSS_IDLE;
 }
 
-static void be_idle(struct vss *v)
+static void end_keeper(struct vss *v)
 {
 	close(v->keeper);
 	v->keeper = -1;
 	waitpid(v->keeper_pid, NULL, 0);
 	mounts_close(&v->mounts);
 	v->state = VSS_IDLE;
-	log_hold(false);
+}
+
+static void tell_to_thaw(struct vss *v)
+{
+	if (v->state != VSS_FROZEN && v->state != VSS_FREEZING)
+		return;
+	keeper_thaw(v->keeper);
+	v->state = VSS_THAWING;
 }
 
 /* A keeper for what is mounted now. */
@@ -61,7 +68,7 @@ static bool start(struct vss *v, bool freeze)
 	}
 	v->keeper_pid = ret;
 	log_hold(true);
-	v->state = freeze ? VSS_FREEZING : VSS_THAWING;
+	v->state = freeze ? VSS_FREEZING : VSS_THAWING_ALL;
 	return true;
 }
 
@@ -80,7 +87,7 @@ static bool freeze(struct vss *v, struct hv_vss_msg *m)
 	if (v->state == VSS_IDLE && !start(v, true))
 		return answer(m, HV_E_FAIL);
 	/* While something is thawed it can't be frozen. */
-	if (v->state == VSS_THAWING)
+	if (v->state == VSS_THAWING || v->state == VSS_THAWING_ALL)
 		return answer(m, HV_E_FAIL);
 	v->awaited = VSS_OP_FREEZE;
 	return false;
@@ -94,8 +101,7 @@ static bool thaw(struct vss *v, struct hv_vss_msg *m)
 	}
 	if (v->state == VSS_IDLE && !start(v, false))
 		return answer(m, HV_E_FAIL);
-	if (v->state == VSS_FROZEN || v->state == VSS_FREEZING)
-		keeper_thaw(v->keeper);
+	tell_to_thaw(v);
 	v->awaited = VSS_OP_THAW;
 	return false;
 }
@@ -104,6 +110,8 @@ bool vss_answer(struct vss *v, struct hv_vss_msg *m)
 {
 	uint8_t operation = m->vss_hdr.operation;
 
+	/* The kernel waits for this one alone. */
+	v->awaited = -1;
 	switch (operation) {
 	case VSS_OP_FREEZE:
 		return freeze(v, m);
@@ -117,17 +125,17 @@ bool vss_answer(struct vss *v, struct hv_vss_msg *m)
 	}
 }
 
-/* The keeper is gone without a word; what it has frozen is still so. */
+/* The keeper is gone without a word; what it has frozen is still so, and messages are held. */
 static bool lost_keeper(struct vss *v, struct hv_vss_msg *m)
 {
-	bool was_thawing = v->state == VSS_THAWING, asked = v->awaited >= 0;
+	bool to_thaw = v->state != VSS_THAWING_ALL, asked = v->awaited >= 0;
 
-	be_idle(v);
+	end_keeper(v);
 	log_line(LOG_ERR, "vss: the process that keeps file systems frozen was killed");
 	v->awaited = -1;
 	v->expired = !asked;
-	if (!was_thawing)
-		start(v, false);
+	if (!to_thaw || !start(v, false))
+		log_hold(false);
 	return asked && answer(m, HV_E_FAIL);
 }
 
@@ -157,10 +165,12 @@ bool vss_heard(struct vss *v, struct hv_vss_msg *m)
 	}
 	/* A THAW that came early is answered when its report comes. */
 	asked = v->awaited == (r.stage == KEEPER_FROZEN ? VSS_OP_FREEZE : VSS_OP_THAW);
-	if (is_frozen)
+	if (is_frozen && v->state == VSS_FREEZING) {
 		v->state = VSS_FROZEN;
-	else
-		be_idle(v);
+	} else if (!is_frozen) {
+		end_keeper(v);
+		log_hold(false);
+	}
 	if (!asked) {
 		if (!is_frozen && r.stage == KEEPER_FROZEN && v->awaited == VSS_OP_THAW) {
 			v->awaited = -1;
@@ -175,8 +185,7 @@ bool vss_heard(struct vss *v, struct hv_vss_msg *m)
 void vss_forget(struct vss *v)
 {
 	v->awaited = -1;
-	if (v->state == VSS_FROZEN || v->state == VSS_FREEZING)
-		keeper_thaw(v->keeper);
+	tell_to_thaw(v);
 }
 
 void vss_finish(struct vss *v)

@@ -17,7 +17,8 @@ enum vss_state {
 	VSS_IDLE,
 	VSS_FREEZING,
 	VSS_FROZEN,
-	VSS_THAWING,
+	VSS_THAWING,     /* the keeper was told to */
+	VSS_THAWING_ALL, /* a keeper that does nothing else */
 };
 
 struct vss {

@@ -31,7 +31,9 @@
 /* Shared with the agent and the process that freezes for it. */
 static struct freezing {
 	_Atomic unsigned n;
-	_Atomic int fail_at, error; /* freezing the mount of that number */
+	_Atomic int fail_at, error;               /* freezing the mount of that number */
+	_Atomic int hang_freeze_at, hang_thaw_at; /* before that entry, until it is another */
+	_Atomic pid_t keeper;
 	struct {
 		bool freeze;
 		char path[64];
@@ -40,9 +42,16 @@ static struct freezing {
 
 static int write_down(int fd, unsigned long command)
 {
+	_Atomic int *hang_at =
+		command == FIFREEZE ? &freezing->hang_freeze_at : &freezing->hang_thaw_at;
 	char link[32], path[64] = "";
 	unsigned i = freezing->n;
 
+	if (command == FIFREEZE)
+		freezing->keeper = getppid();
+	while (*hang_at == (int)i)
+		usleep(1000);
+	i = freezing->n;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	if (readlink(link, path, sizeof(path) - 1) < 0 || i == LOG_MAX)
 		return -1;
@@ -91,7 +100,7 @@ static int setup(void **state)
 	s->rig.options.mounts = s->mounts;
 	s->rig.options.freeze = write_down;
 	memset(freezing, 0, sizeof(*freezing));
-	freezing->fail_at = -1;
+	freezing->fail_at = freezing->hang_freeze_at = freezing->hang_thaw_at = -1;
 	s->kvp = s->vss = s->fcopy = -1;
 	*state = s;
 	return 0;
@@ -321,6 +330,117 @@ static void test_watchdog(void **state)
 	check_ended(s, SIGTERM);
 }
 
+/* One that can't be frozen and does not say so: the others are thawed, and it when it is. */
+static void test_freeze_hangs(void **state)
+{
+	struct scene *s = *state;
+
+	s->rig.options.freeze_timeout = 1;
+	start(s);
+	freezing->hang_freeze_at = 1;
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_E_FAIL);
+	check_log(s, "Fa Ta ");
+	freezing->hang_freeze_at = -1;
+	wait_for_log(5);
+	check_log(s, "Fa Ta Fb Tb Ta ");
+	freezing->n = 0;
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
+	check_log(s, "Fa Fb F/ T/ Tb Ta ");
+	check_ended(s, SIGTERM);
+}
+
+/* Nor does it keep a THAW waiting, or the agent. */
+static void test_freeze_hangs_at_end(void **state)
+{
+	struct hv_vss_msg m = {.vss_hdr.operation = VSS_OP_FREEZE};
+	struct scene *s = *state;
+
+	start(s);
+	freezing->hang_freeze_at = 1;
+	assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
+	wait_for_log(1);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
+	check_log(s, "Fa Ta ");
+	freezing->hang_freeze_at = -1;
+	wait_for_log(5);
+	freezing->n = 0;
+	freezing->hang_freeze_at = 1;
+	assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
+	wait_for_log(1);
+	check_ended(s, SIGTERM);
+	check_log(s, "Fa Ta ");
+	freezing->hang_freeze_at = -1;
+	wait_for_log(5);
+	check_log(s, "Fa Ta Fb Tb Ta ");
+}
+
+/* While it is thawed nothing is frozen, whoever has asked for the thaw. */
+static void test_freeze_while_thawing(void **state)
+{
+	struct hv_vss_msg m = {.vss_hdr.operation = VSS_OP_THAW};
+	struct scene *s = *state;
+
+	start(s);
+	for (unsigned i = 0; i < 2; i++) {
+		freezing->n = 0;
+		assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
+		freezing->hang_thaw_at = 4;
+		if (i == 0) {
+			assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
+		} else {
+			close(s->vss);
+			s->vss = agent_rig_register(&s->rig, HYPERV_VSS_PATH);
+		}
+		wait_for_log(4);
+		assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_E_FAIL);
+		freezing->hang_thaw_at = -1;
+		wait_for_log(6);
+		check_log(s, "Fa Fb F/ T/ Tb Ta ");
+		freezing->n = 0;
+		while (agent_rig_ask_vss(s->vss, VSS_OP_FREEZE) != HV_S_OK)
+			usleep(1000);
+		assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
+		check_log(s, "Fa Fb F/ T/ Tb Ta ");
+	}
+	check_ended(s, SIGTERM);
+}
+
+/* Who reads the messages may be waiting for a frozen file system, also when the keeper is lost. */
+static void test_keeper_lost(void **state)
+{
+	int ends[2], old = dup(STDERR_FILENO), fill;
+	static char page[4096];
+	struct scene *s = *state;
+	char path[32];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
+	fill = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fill >= 0);
+	assert_int_equal(dup2(fill, STDERR_FILENO), STDERR_FILENO);
+	agent_rig_start(&s->rig);
+	dup2(old, STDERR_FILENO);
+	close(old);
+	close(fill);
+	s->kvp = agent_rig_register(&s->rig, HYPERV_KVP_PATH);
+	s->vss = agent_rig_register(&s->rig, HYPERV_VSS_PATH);
+	s->fcopy = agent_rig_register(&s->rig, HYPERV_FCOPY_PATH);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
+	while (write(ends[1], page, sizeof(page)) > 0)
+		;
+	assert_int_equal(kill(freezing->keeper, SIGKILL), 0);
+	wait_for_log(6);
+	check_log(s, "Fa Fb F/ T/ Tb Ta ");
+	while (read(ends[0], page, sizeof(page)) > 0)
+		;
+	/* The host has to hear that it was thawed meanwhile. */
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_E_FAIL);
+	check_ended(s, SIGTERM);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Thawed however the agent ends, and when the device goes. */
 static void test_thawed_at_end(void **state)
 {
@@ -453,6 +573,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freeze, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_freeze_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watchdog, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freeze_hangs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freeze_hangs_at_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freeze_while_thawing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thawed_at_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiet_while_frozen, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copies_while_frozen, setup, teardown),
