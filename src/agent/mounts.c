@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The choice is that of the kernel's daemon, so that a guest has the same backups with either.
+ * The choice is that of the kernel's daemon, so that a guest has the same backups with either; but
+ * not what users mount with FUSE, who choose its device's name, whether we may open it, and how
+ * long that takes.
  */
 #include "agent/mounts.h"
 
@@ -45,12 +47,18 @@ static bool is_on_loop(const char *device, unsigned depth)
 	return found;
 }
 
+/* Without a device of its own; fuseblk has one. */
+static bool is_fuse(const char *type)
+{
+	return strncmp(type, "fuse", 4) == 0 && (type[4] == '\0' || type[4] == '.');
+}
+
 static bool is_suitable(const struct mntent *m)
 {
 	char device[64];
 	struct stat st;
 
-	if (strncmp(m->mnt_fsname, "/dev/", 5) != 0)
+	if (strncmp(m->mnt_fsname, "/dev/", 5) != 0 || is_fuse(m->mnt_type))
 		return false;
 	if (stat(m->mnt_fsname, &st) == 0) {
 		snprintf(device, sizeof(device), "/sys/dev/block/%u:%u", major(st.st_rdev),
@@ -74,7 +82,7 @@ static int add(struct mounts *m, const char *path)
 	grown->path = strdup(path);
 	if (!grown->path)
 		return -ENOMEM;
-	grown->fd = open(path, O_RDONLY | O_CLOEXEC);
+	grown->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (grown->fd < 0) {
 		ret = -errno;
 		free(grown->path);

@@ -81,6 +81,8 @@ static void write_mounts(const struct scene *s)
 		"/dev/sda2 %s ext4 rw 0 0\n"
 		"/dev/sda3 /nowhere vfat rw 0 0\n"
 		"/dev/sr0 /nowhere iso9660 ro 0 0\n"
+		"/dev/fuse /nowhere fuse rw,user_id=1000 0 0\n"
+		"/dev/sda9 /nowhere fuse.sshfs rw,user_id=1000 0 0\n"
 		"tmpfs /nowhere tmpfs rw 0 0\n"
 		"/dev/sdb1 %s xfs rw 0 0\n",
 		s->a, s->b);
@@ -305,9 +307,14 @@ static void test_freeze_fails(void **state)
 	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
 	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
 	check_log(s, "Fa Fb F/ T/ Ta ");
-	/* What is mounted can't be opened. */
+	/* What is mounted is a FIFO, or can't be opened. */
 	freezing->n = 0;
 	assert_int_equal(rmdir(s->b), 0);
+	assert_int_equal(mkfifo(s->b, 0600), 0);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
+	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
+	freezing->n = 0;
+	assert_int_equal(unlink(s->b), 0);
 	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_E_FAIL);
 	check_log(s, "");
 	check_ended(s, SIGTERM);
