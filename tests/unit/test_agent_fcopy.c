@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,9 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <uchar.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -234,6 +239,69 @@ static void test_confined(void **state)
 	check_content(in(y, "a/f"), 1);
 	assert_int_equal(copy(y, "/a/../a", "g", 0, 1), HV_S_OK);
 	check_content(in(y, "a/g"), 1);
+}
+
+/* From here on openat2() is not there, as before Linux 5.6. */
+static bool forbid_openat2(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* In a process without openat2(): the number of the first that is not as it should be. */
+static int without_openat2(struct yard *y)
+{
+	static const char *const bad[] = {"/..",  "/a/../..", "/a/..",    "/out",
+					  "/abs", "/abs/x",   "/a/within"};
+	char path[256];
+
+	if (!forbid_openat2())
+		return 77;
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (copy(y, bad[i], "f", OVER_WRITE | CREATE_PATH, 1) != HV_E_FAIL)
+			return (int)i + 1;
+	if (copy(y, "/", "passwd", OVER_WRITE, 1) != HV_E_FAIL)
+		return 20;
+	if (copy(y, "/a/./b//c/", "f", CREATE_PATH, 1) != HV_S_OK)
+		return 21;
+	fcopy_init(&y->fcopy, "/");
+	snprintf(path, sizeof(path), "%s/abs/new", y->root);
+	return copy(y, path, "f", CREATE_PATH, 1) == HV_S_OK ? 0 : 22;
+}
+
+/* Then no link is followed, nor is "..". */
+static void test_older_kernel(void **state)
+{
+	struct yard *y = *state;
+	unsigned n;
+	pid_t child;
+	int status;
+
+	assert_int_equal(mkdir(in(y, "a"), 0755), 0);
+	assert_int_equal(symlink("..", in(y, "out")), 0);
+	assert_int_equal(symlink(y->base, in(y, "abs")), 0);
+	assert_int_equal(symlink("../a", in(y, "a/within")), 0);
+	assert_int_equal(symlink("/etc/passwd", in(y, "passwd")), 0);
+	n = entries(y);
+	child = fork();
+	if (child == 0)
+		_exit(without_openat2(y));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+	check_content(in(y, "a/b/c/f"), 1);
+	check_content(in(y, "../new/f"), 1);
+	assert_int_equal(entries(y), n + 5);
 }
 
 /* With the root "/", paths are what they are to any program. */
@@ -681,6 +749,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_confined, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_older_kernel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_confined, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
