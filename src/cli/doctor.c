@@ -180,11 +180,14 @@ static void check_userfaultfd(void)
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 
 	if (fd >= 0) {
-		works("userfaultfd", "the kernel has it; nothing uses it yet");
+		works("userfaultfd",
+		      "device mirrors move pages with it, and programs may have the kernel's own");
 		close(fd);
 		return;
 	}
-	lost("userfaultfd", "%s; nothing uses it yet", strerror(errno));
+	lost("userfaultfd",
+	     "%s: device mirrors move pages more slowly; programs have standin's in its place",
+	     strerror(errno));
 }
 
 /* Reads a child's memory, as a process must that serves another one's file. */
@@ -209,10 +212,11 @@ static void check_process_vm(void)
 	if (error)
 		lost("process_vm_readv",
 		     "%s: another process's memory can't be reached (sysctl "
-		     "kernel.yama.ptrace_scope, or the container's filter); nothing uses it yet",
+		     "kernel.yama.ptrace_scope, or the container's filter): only the process that "
+		     "has opened a device can use it, and none that it forks",
 		     strerror(error));
 	else
-		works("process_vm_readv", "memory of a child can be read; nothing uses it yet");
+		works("process_vm_readv", "devices can be used by other processes than their own");
 }
 
 static void check_machine(void)
