@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "agent/beneath.h"
+#include "agent/likeness.h"
 #include "agent/log.h"
 #include "agent/utf.h"
 
@@ -124,15 +125,32 @@ static int join(const char *path, char *name, char to[2 * FCOPY_NAME_MAX])
 	return 0;
 }
 
-/* Whether the name may be taken, and what the file is that is to go; all zeros: there is none. */
-static int look_at_target(struct fcopy *f, struct stat *st)
+/* Whether the name may be taken: a descriptor of the file that is to go, -ENOENT if none is. */
+static int look_at_target(const struct fcopy *f)
 {
-	memset(st, 0, sizeof(*st));
-	if (fstatat(f->directory, f->name, st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	int old = openat(f->directory, f->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), ret = 0;
+	struct stat st;
+
+	if (old < 0)
+		return -errno;
 	if (!f->overwrite)
-		return -EEXIST;
-	return S_ISREG(st->st_mode) ? 0 : -EPERM;
+		ret = -EEXIST;
+	else if (fstat(old, &st) < 0)
+		ret = -errno;
+	else if (!S_ISREG(st.st_mode))
+		ret = -EPERM;
+	if (ret < 0)
+		close(old);
+	return ret < 0 ? ret : old;
+}
+
+static int check_target(const struct fcopy *f)
+{
+	int old = look_at_target(f);
+
+	if (old >= 0)
+		close(old);
+	return old >= 0 || old == -ENOENT ? 0 : old;
 }
 
 static int make_temporary(struct fcopy *f)
@@ -174,7 +192,6 @@ static int begin(struct fcopy *f, const struct hv_start_fcopy *m, const char *di
 {
 	bool confined = strcmp(f->root, "/") != 0;
 	int root = open_root(f), ret;
-	struct stat old;
 
 	if (root < 0) {
 		log_line(LOG_ERR, "fcopy: %s: %s", f->root, strerror(-root));
@@ -184,7 +201,7 @@ static int begin(struct fcopy *f, const struct hv_start_fcopy *m, const char *di
 	f->size = m->file_size;
 	f->directory = beneath_open(root, directory, confined, m->copy_flags & CREATE_PATH);
 	close(root);
-	ret = f->directory < 0 ? f->directory : look_at_target(f, &old);
+	ret = f->directory < 0 ? f->directory : check_target(f);
 	if (ret == 0)
 		ret = f->size > INT64_MAX ? -EFBIG : make_temporary(f);
 	if (ret == 0 && !has_room(f->fd, f->size))
@@ -281,15 +298,18 @@ static int check_size(const struct fcopy *f)
 	return -EIO;
 }
 
-/* The mode and owner of the file that goes, as it is now. */
-static int look_like(int fd, const struct stat *old)
+/* As the file that goes, which may have changed or come since the start. */
+static int look_like_target(const struct fcopy *f)
 {
-	mode_t mode = old->st_mode ? old->st_mode & 07777 : 0744;
+	int old = look_at_target(f), ret;
 
-	/* The owner first: a change of it may take mode bits away. */
-	if (old->st_mode && fchown(fd, old->st_uid, old->st_gid) < 0)
-		mode &= 0777;
-	return fchmod(fd, mode) < 0 ? -errno : 0;
+	if (old == -ENOENT)
+		return fchmod(f->fd, 0744) < 0 ? -errno : 0;
+	if (old < 0)
+		return old;
+	ret = likeness_take(f->fd, old);
+	close(old);
+	return ret;
 }
 
 static int rename_into_place(struct fcopy *f)
@@ -310,18 +330,14 @@ static int rename_into_place(struct fcopy *f)
 
 static uint32_t complete(struct fcopy *f)
 {
-	struct stat old;
 	int ret;
 
 	flush(f);
 	ret = f->error;
 	if (ret == 0)
 		ret = check_size(f);
-	/* What is there may have changed since the start. */
 	if (ret == 0)
-		ret = look_at_target(f, &old);
-	if (ret == 0)
-		ret = look_like(f->fd, &old);
+		ret = look_like_target(f);
 	if (ret == 0)
 		ret = rename_into_place(f);
 	if (ret < 0)

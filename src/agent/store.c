@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/clock.h"
+#include "agent/likeness.h"
 #include "agent/log.h"
 
 #define LOCK_PATIENCE  (10 * CLOCK_MS)
@@ -276,7 +277,7 @@ static int write_records(int fd, struct pool *p)
 }
 
 /* Puts a new file in the place of `old`. */
-static int replace(struct store *s, const struct stat *old)
+static int replace(struct store *s, int old)
 {
 	char name[sizeof(s->name) + 4];
 	int fd, ret;
@@ -288,12 +289,10 @@ static int replace(struct store *s, const struct stat *old)
 		return -errno;
 	/* Until it is known what the file looks like after all that is done to it here. */
 	ret = try_lock(fd, true) ? write_records(fd, &s->pool) : -errno;
-	/* An owner that we can't give away to keeps nothing that he needs from us. */
-	if (ret == 0 && (old->st_uid != geteuid() || old->st_gid != getegid()) &&
-	    fchown(fd, old->st_uid, old->st_gid) < 0)
-		log_line(LOG_DEBUG, "%s: owner: %s", s->name, strerror(errno));
-	if (ret == 0 && (fchmod(fd, old->st_mode & 07777) < 0 || fdatasync(fd) < 0 ||
-			 renameat(s->directory, name, s->directory, s->name) < 0))
+	if (ret == 0)
+		ret = likeness_take(fd, old);
+	if (ret == 0 &&
+	    (fdatasync(fd) < 0 || renameat(s->directory, name, s->directory, s->name) < 0))
 		ret = -errno;
 	/* Its name has to last, too, where a directory can be synced. */
 	if (ret == 0 && fsync(s->directory) < 0 && errno != EINVAL)
@@ -319,7 +318,7 @@ static int write_file(struct store *s, int64_t patience)
 	if (!same_file(&old, &s->mark))
 		ret = load(s, fd, &old);
 	if (ret == 0)
-		ret = replace(s, &old);
+		ret = replace(s, fd);
 	if (ret < 0) {
 		close(fd);
 		return ret;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -42,6 +43,28 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 void agent_remove_directory(const char *path)
 {
 	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* acl(5) as setxattr() takes it: the mask, and not the group's rights, shows in the mode. */
+static const struct {
+	uint32_t version;
+	struct {
+		uint16_t tag, rights;
+		uint32_t id;
+	} entry[5];
+} acl = {2, {{0x01, 6, ~0u}, {0x02, 6, 1000}, {0x04, 0, ~0u}, {0x10, 6, ~0u}, {0x20, 0, ~0u}}};
+
+bool agent_acl_set(const char *path)
+{
+	return setxattr(path, "system.posix_acl_access", &acl, sizeof(acl), 0) == 0;
+}
+
+bool agent_acl_is_set(const char *path)
+{
+	char found[sizeof(acl) + 1];
+
+	return getxattr(path, "system.posix_acl_access", found, sizeof(found)) == sizeof(acl) &&
+	       memcmp(found, &acl, sizeof(acl)) == 0;
 }
 
 /* ---- the agent ---- */

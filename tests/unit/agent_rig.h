@@ -7,6 +7,7 @@
 #ifndef STANDIN_TESTS_AGENT_RIG_H
 #define STANDIN_TESTS_AGENT_RIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,6 +49,10 @@ void agent_kvp_set(struct hv_kvp_msg *m, uint8_t pool, const char *key, const ch
 void agent_kvp_get(struct hv_kvp_msg *m, uint8_t pool, const char *key);
 void agent_kvp_delete(struct hv_kvp_msg *m, uint8_t pool, const char *key);
 void agent_kvp_enumerate(struct hv_kvp_msg *m, uint8_t pool, uint32_t index);
+
+/* A file's list of who else may read and write it, where lists are kept. */
+bool agent_acl_set(const char *path);
+bool agent_acl_is_set(const char *path);
 
 /* A directory for the test, and what removes it with all that is in it. */
 void agent_make_directory(char path[64]);

@@ -383,6 +383,22 @@ static void test_mode_meanwhile(void **state)
 	assert_int_equal(st.st_uid, geteuid() ? geteuid() : 65534);
 }
 
+/* A list of who else may use the file is kept; the directory's is for new files. */
+static void test_acl(void **state)
+{
+	struct yard *y = *state;
+	struct stat st;
+
+	assert_int_equal(copy(y, "/", "f", 0, 1), HV_S_OK);
+	if (!agent_acl_set(in(y, "f")))
+		skip();
+	assert_int_equal(copy(y, "/", "f", OVER_WRITE, 2), HV_S_OK);
+	check_content(in(y, "f"), 2);
+	assert_true(agent_acl_is_set(in(y, "f")));
+	assert_int_equal(stat(in(y, "f"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0660);
+}
+
 /* The root is made with what it is in, and anew if somebody has removed it. */
 static void test_root(void **state)
 {
@@ -754,6 +770,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mode_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_acl, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_of_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),

@@ -203,6 +203,11 @@ static void test_file(void **state)
 	settle(&p->store);
 	assert_int_equal(stat(p->file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+	if (agent_acl_set(p->file)) {
+		assert_int_equal(store_set(&p->store, "second", "3"), 0);
+		settle(&p->store);
+		assert_true(agent_acl_is_set(p->file));
+	}
 	assert_int_equal(store_remove(&p->store, "a longer value"), 0);
 	assert_int_equal(store_remove(&p->store, "a longer value"), -ENOENT);
 	settle(&p->store);
