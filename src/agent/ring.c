@@ -53,6 +53,11 @@ int ring_receive(struct ring *r, void *to)
 	uint32_t read, write, there, size;
 	struct hyperv_packet header;
 
+	/*
+	 * The host interrupts when it puts something into an empty ring, unless that is masked.  So
+	 * what it is to see of us, that the ring is, or the mask, comes before we look.
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (load(r, &read, &write) < 0)
 		return -EIO;
 	if (read == write)

@@ -167,6 +167,8 @@ int uio_serve(struct uio *u, struct fcopy *f)
 
 	if (read(u->fd, &count, sizeof(count)) < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	/* Older kernels mask it before they tell; the next is wanted, though nothing came. */
+	u->in.shared->interrupt_mask = 0;
 	while ((ret = ring_receive(&u->in, u->packet)) > 0) {
 		size_t header = p->header_size * 8u, size = (size_t)ret - header;
 

@@ -744,8 +744,12 @@ static void test_channel(void **state)
 	check_content(in(y, "é"), 100000);
 	/* Too short for an answer; interrupted for nothing; and nonsense in the ring. */
 	assert_int_equal(ring_send(&h->out, 0, &complete, 8), 0);
-	assert_int_equal(serve(h, &y->fcopy), 0);
-	assert_int_equal(serve(h, &y->fcopy), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		/* As older kernels leave it when they pass an interrupt on. */
+		h->uio.in.shared->interrupt_mask = 1;
+		assert_int_equal(serve(h, &y->fcopy), 0);
+		assert_int_equal(h->uio.in.shared->interrupt_mask, 0);
+	}
 	assert_int_equal(ring_receive(&h->in, h->packet), 0);
 	h->uio.in.shared->write_index = 3;
 	assert_int_equal(serve(h, &y->fcopy), -EIO);
