@@ -110,7 +110,8 @@ void ipinfo_nameservers(const char *path, char *to, size_t size)
 		fclose(file);
 }
 
-static void describe(struct hv_kvp_ipaddr_value *value, const char *interface)
+/* False: the kernel does not tell. */
+static bool describe(struct hv_kvp_ipaddr_value *value, const char *interface)
 {
 	char *addresses = (char *)value->ip_addr, *masks = (char *)value->sub_net;
 	char *servers = (char *)value->dns_addr, text[INET6_ADDRSTRLEN];
@@ -120,7 +121,7 @@ static void describe(struct hv_kvp_ipaddr_value *value, const char *interface)
 	value->addr_family = ADDR_FAMILY_NONE;
 	*addresses = *masks = '\0';
 	if (getifaddrs(&all) < 0)
-		return;
+		return false;
 	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
 		if (!is_wanted(i, 0) || !is_of(i, interface) || !address_text(i->ifa_addr, text))
 			continue;
@@ -139,6 +140,7 @@ static void describe(struct hv_kvp_ipaddr_value *value, const char *interface)
 	if (strcmp(servers, "127.0.0.53;") == 0)
 		ipinfo_nameservers("/run/systemd/resolve/resolv.conf", servers,
 				   sizeof(value->dns_addr));
+	return true;
 }
 
 uint32_t ipinfo_get(struct hv_kvp_ipaddr_value *value)
@@ -158,11 +160,10 @@ uint32_t ipinfo_get(struct hv_kvp_ipaddr_value *value)
 			continue;
 		if (fgets(address, sizeof(address), file)) {
 			address[strcspn(address, "\n")] = '\0';
-			if (*address && strcasecmp(address, adapter) == 0) {
-				/* One without addresses may be another's lower half: go on. */
-				describe(value, entry->d_name);
+			/* One without addresses may be another's lower half: go on. */
+			if (*address && strcasecmp(address, adapter) == 0 &&
+			    describe(value, entry->d_name))
 				status = HV_S_OK;
-			}
 		}
 		fclose(file);
 		if (status == HV_S_OK && value->ip_addr[0])

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -455,6 +456,30 @@ static void test_get_addresses(void **state)
 		assert_non_null(strstr((char *)r->m.body.kvp_ip_val.sub_net, "/"));
 }
 
+/* Not told by the kernel, for want of a descriptor beyond two for /sys. */
+static void test_untold_addresses(void **state)
+{
+	struct room *r = *state;
+	struct rlimit old, small;
+	uint32_t status;
+	char address[64];
+	int next;
+
+	if (!find_interface(address, sizeof(address)))
+		skip();
+	memset(&r->m, 0, sizeof(r->m));
+	r->m.kvp_hdr.operation = KVP_OP_GET_IP_INFO;
+	strcpy((char *)r->m.body.kvp_ip_val.adapter_id, address);
+	next = dup(STDIN_FILENO);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	small = (struct rlimit){.rlim_cur = (rlim_t)next + 2, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &small), 0);
+	status = ask(r);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_int_equal(status, HV_E_FAIL);
+}
+
 static void test_nameservers(void **state)
 {
 	struct room *r = *state;
@@ -490,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_no_addresses),
 		cmocka_unit_test_setup_teardown(test_get_addresses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_untold_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nameservers, setup, teardown),
 	};
 
