@@ -2,10 +2,14 @@
 /*
  * hyperv/frame.h - packets of a channel between a host and the process that has the device.
  *
- * They travel on the connection that the command `hyperv-channel SERVICE` leaves open (see
- * core/control.h), each behind a header, in both directions.  A packet is what VMBus would
- * deliver without the ring's own header: a pipe header and an IC message (hyperv/wire.h), or
- * whatever a host sends instead.
+ * A packet is what VMBus would deliver without the ring's own header: a pipe header and an IC
+ * message (hyperv/wire.h), or whatever a host sends instead.  Like VMBus's, they travel in two
+ * rings in memory that both have (hyperv/queue.h), each behind a header.
+ *
+ * The connection that the command `hyperv-channel SERVICE` leaves open (core/control.h) is how the
+ * two find and wake each other.  The process first sends one byte and with it the descriptor of the
+ * memory, a struct hyperv_rings.  After that a byte, of any value, is a call to look; who
+ * does not wait is not called.  The channel ends with the connection.
  */
 #ifndef STANDIN_HYPERV_FRAME_H
 #define STANDIN_HYPERV_FRAME_H

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Packets of the host.  Like a real one's they are a multiple of 8 bytes long, since the ring
- * has them so; the IC header says how long the message is.
+ * Packets of the host, in the rings that the guest has made.  Like a real one's they are a multiple
+ * of 8 bytes long, since the ring has them so; the IC header says how long the message is.
  */
 #include "hyperv/host.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <unistd.h>
+
+#include "core/message.h"
+#include "hyperv/queue.h"
+
+#define MOMENT_MS 5 /* at most so much later a few answers are seen than they could be */
 
 static const struct {
 	uint32_t status;
@@ -41,85 +46,95 @@ void hyperv_host_close(struct hyperv_host *h)
 {
 	if (h->fd >= 0)
 		close(h->fd);
+	if (h->rings)
+		munmap(h->rings, sizeof(*h->rings));
 	h->fd = -1;
+	h->rings = NULL;
 }
 
 /* ---- the channel ---- */
 
-/*
- * All of `parts`, which are used up: 0 or -errno.  A packet travels in one piece, so one call is
- * what it takes, and it waits as long as the socket's time-outs say.
- */
-static int transfer(const struct hyperv_host *h, struct iovec parts[2], bool out)
+/* For a call, as long as the socket's time-out says: 0, -EPIPE or -ETIMEDOUT. */
+static int wait_for_call(const struct hyperv_host *h)
 {
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	char calls[64];
 	ssize_t n;
 
-	while (parts[0].iov_len + parts[1].iov_len > 0) {
-		n = out ? sendmsg(h->fd, &message, MSG_NOSIGNAL) : recvmsg(h->fd, &message, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? -ETIMEDOUT
-										  : -EPIPE;
-		for (int i = 0; i < 2; i++) {
-			size_t used = (size_t)n < parts[i].iov_len ? (size_t)n : parts[i].iov_len;
-
-			parts[i].iov_base = (char *)parts[i].iov_base + used;
-			parts[i].iov_len -= used;
-			n -= (ssize_t)used;
-		}
-		if (!out && !parts[0].iov_len)
-			break; /* the header says how much more there is */
-	}
-	return 0;
+	do
+		n = recv(h->fd, calls, sizeof(calls), 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return 0;
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? -ETIMEDOUT : -EPIPE;
 }
 
 int hyperv_host_send(struct hyperv_host *h)
 {
-	struct hyperv_frame frame = {.size = (uint32_t)h->packet_size};
-	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, h->packet_size}};
+	struct hyperv_frame frame = {.size = (uint32_t)h->packet_size, .transaction = h->sent + 1};
+	struct hyperv_queue *q;
 	int ret;
 
 	if (h->packet_size == 0 || h->packet_size > sizeof(h->packet))
 		return -EMSGSIZE;
 	if (h->fd < 0)
 		return -EPIPE;
-	frame.transaction = ++h->sent;
-	h->sent_size = h->packet_size;
-	ret = transfer(h, parts, true);
+	q = &h->rings->requests;
+	while ((ret = hyperv_queue_put(q, &frame, h->packet)) == -EAGAIN)
+		if (hyperv_queue_await_room(q, frame.size) && (ret = wait_for_call(h)) < 0)
+			break;
+	if (ret == 0 && hyperv_queue_call_receiver(q) &&
+	    send(h->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+		ret = -EPIPE;
 	if (ret < 0)
-		hyperv_host_close(h); /* half a packet may be on the way */
+		hyperv_host_close(h);
+	else
+		h->sent++;
 	return ret;
+}
+
+/* What was answered before the channel ended is there still. */
+static int next_answer(struct hyperv_host *h, struct hyperv_frame *frame)
+{
+	struct hyperv_queue *q = &h->rings->responses;
+	int ret, waited = 0;
+
+	while ((ret = hyperv_queue_take(q, frame, h->packet)) == 0 && waited == 0)
+		if (hyperv_queue_await_any(q))
+			waited = wait_for_call(h);
+	hyperv_queue_await_nothing(q);
+	return ret > 0 ? 0 : ret < 0 ? ret : waited;
 }
 
 int hyperv_host_receive(struct hyperv_host *h)
 {
 	struct hyperv_frame frame;
-	/* An answer is as long as the request: more than that would be of the next one. */
-	struct iovec parts[2] = {{&frame, sizeof(frame)}, {h->packet, h->sent_size}};
-	size_t got;
 	int ret;
 
 	if (h->fd < 0)
 		return -EPIPE;
-	ret = transfer(h, parts, false);
-	got = h->sent_size - parts[1].iov_len;
-	if (ret == 0 && (frame.size == 0 || frame.size > sizeof(h->packet) || got > frame.size ||
-			 frame.transaction <= h->answered || frame.transaction > h->sent))
+	ret = next_answer(h, &frame);
+	if (ret == 0 && (frame.transaction <= h->answered || frame.transaction > h->sent))
 		ret = -EPROTO;
-	if (ret == 0 && got < frame.size) {
-		parts[0] = (struct iovec){h->packet + got, frame.size - got};
-		parts[1] = (struct iovec){0};
-		while (ret == 0 && parts[0].iov_len)
-			ret = transfer(h, parts, false);
-	}
 	if (ret < 0)
 		hyperv_host_close(h); /* an answer that is late would be taken for the next */
 	else
 		h->answered = frame.transaction; /* those before it will have no answer */
 	h->packet_size = ret == 0 ? frame.size : 0;
 	return ret;
+}
+
+bool hyperv_host_has_answer(const struct hyperv_host *h)
+{
+	return h->fd >= 0 && !hyperv_queue_is_empty(&h->rings->responses);
+}
+
+void hyperv_host_gather(struct hyperv_host *h, unsigned n)
+{
+	struct pollfd call = {.fd = h->fd, .events = POLLIN};
+
+	if (h->fd >= 0 && hyperv_queue_await(&h->rings->responses,
+					     n * hyperv_queue_bytes((uint32_t)h->packet_size)))
+		poll(&call, 1, MOMENT_MS);
 }
 
 /* ---- requests ---- */
@@ -196,6 +211,25 @@ static int negotiate(struct hyperv_host *h)
 	return -EINVAL;
 }
 
+/* The rings, which come first. */
+static void map_rings(struct hyperv_host *h)
+{
+	void *rings = MAP_FAILED;
+	int memory = -1;
+	pid_t sender;
+	char call;
+
+	if (message_receive(h->fd, &call, sizeof(call), &memory, &sender) == 1 && memory >= 0)
+		rings = mmap(NULL, sizeof(*h->rings), PROT_READ | PROT_WRITE, MAP_SHARED, memory,
+			     0);
+	if (memory >= 0)
+		close(memory);
+	if (rings == MAP_FAILED)
+		hyperv_host_close(h);
+	else
+		h->rings = rings;
+}
+
 void hyperv_host_attach(struct hyperv_host *h, int fd, unsigned type, int patience_ms)
 {
 	struct timeval patience = {.tv_usec = patience_ms == 0}; /* 0 would be for ever */
@@ -207,7 +241,7 @@ void hyperv_host_attach(struct hyperv_host *h, int fd, unsigned type, int patien
 		patience = (struct timeval){.tv_sec = patience_ms / 1000,
 					    .tv_usec = patience_ms % 1000 * 1000};
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	map_rings(h);
 }
 
 int64_t hyperv_host_open(struct hyperv_host *h, int fd, unsigned type, int patience_ms)

@@ -24,8 +24,11 @@
 
 #include "hyperv/frame.h"
 
+struct hyperv_rings;
+
 struct hyperv_host {
 	int fd;                                   /* the host's own; -1: the channel has ended */
+	struct hyperv_rings *rings;               /* NULL likewise */
 	unsigned type;                            /* HYPERV_IC_KVP, ... */
 	struct hyperv_version framework, version; /* negotiated */
 	uint64_t sent, answered;                  /* packets; they are numbered from 1 */
@@ -34,7 +37,6 @@ struct hyperv_host {
 		struct hyperv_ic ic;
 	};
 	size_t packet_size;
-	size_t sent_size; /* of the last one that was sent */
 };
 
 /* ---- host.c ---- */
@@ -59,6 +61,13 @@ void hyperv_host_begin(struct hyperv_host *h, unsigned type, size_t size);
  */
 int hyperv_host_send(struct hyperv_host *h);
 int hyperv_host_receive(struct hyperv_host *h);
+/* Whether there is an answer. */
+bool hyperv_host_has_answer(const struct hyperv_host *h);
+/*
+ * Waits a moment for the answers to `n` packets of h->packet_size bytes, so as not to be woken for
+ * each: they are there, or not; if none is, hyperv_host_receive() goes on waiting.
+ */
+void hyperv_host_gather(struct hyperv_host *h, unsigned n);
 
 /* "HV_E_FAIL", or NULL. */
 const char *hyperv_status_name(uint32_t status);

@@ -11,8 +11,8 @@
 #include "hyperv/host.h"
 #include "hyperv/utf.h"
 
-#define AHEAD 8u /* their answers fit into a socket's buffer, for the guest does not wait to send \
-		  */
+#define AHEAD  32u /* they fit into the ring */
+#define GATHER 8u  /* answers that are worth waking up for */
 
 /* With its end; what the guest's kernel makes of it must have room as UTF-8, too. */
 static int put_path(const char *text, const char *end, void *to)
@@ -98,6 +98,8 @@ static int64_t write_all(struct hyperv_host *h, int source, struct hyperv_copy *
 			offset += (uint64_t)n;
 			ahead++;
 		}
+		if (ahead == AHEAD && !hyperv_host_has_answer(h))
+			hyperv_host_gather(h, GATHER);
 		if (ahead) {
 			ahead--;
 			status = end_piece(h);

@@ -106,9 +106,8 @@ struct hyperv_service {
 
 	/* The channel. */
 	struct hyperv_connection *connections;
-	bool receiving; /* somebody is taking packets already */
-	/* The thread is woken by packets; or not, since a daemon's thread looks: hyperv_await(). */
-	bool unwatched;
+	bool receiving;    /* somebody is taking packets already */
+	bool looking;      /* a daemon's thread is: hyperv_await(); so this room's is not called */
 	uint64_t ready_at; /* ns: when the last transaction ended */
 	bool soon;         /* the next one has come soon after, lately */
 	bool suspended;
@@ -158,19 +157,19 @@ extern const struct file_ops hyperv_uio_ops;
 /* ---- channel.c: the host's packets ---- */
 
 /*
- * A host that sends frames (hyperv/frame.h) on `fd`, which the service takes over: 0 or -errno.
- * Takes the lock.
+ * A host at the other end of `fd`, which the service takes over and sends the rings to
+ * (hyperv/frame.h): 0 or -errno.  Takes the lock.
  */
 int hyperv_connect(struct hyperv_service *s, int fd);
 /* Takes packets for as long as the state allows and there are any: the kernel's tasklet. */
 void hyperv_receive(struct hyperv_service *s);
 /*
- * A transaction has just ended, on a thread of the daemon's: looks for the next one for a moment, if
- * it has come soon lately, which saves waking the thread.  The lock is not held all the time.
+ * A transaction has just ended, on a thread of the daemon's: looks for the next one for a moment,
+ * if it has come soon lately, which saves waking the thread.  The lock is not held all the time.
  */
 void hyperv_await(struct hyperv_service *s);
-/* From now on the thread is woken by packets. */
-void hyperv_watch(struct hyperv_service *s);
+/* From now on the thread is called for the next packet.  False: there is one already. */
+bool hyperv_listen(struct hyperv_service *s);
 /* s->packet goes back to where it came from, as a response. */
 void hyperv_respond(struct hyperv_service *s);
 /* The same with the status of the transaction that it ends. */
@@ -198,9 +197,8 @@ uint64_t hyperv_now(void);
 void hyperv_loop_stop(void);
 /* The child of a fork has no thread, and lets go of its descriptors. */
 void hyperv_loop_forked(void);
-/* Watches a connection's descriptor for the service; without `on`, not for the time being. */
+/* Watches a connection's descriptor for the service. */
 int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd);
-void hyperv_loop_watch(const struct hyperv_service *s, uint32_t number, int fd, bool on);
 void hyperv_loop_remove(int fd);
 /* From now on, `seconds` for the daemon's reply, as scaled by the configuration. */
 void hyperv_arm(struct hyperv_service *s, unsigned seconds);

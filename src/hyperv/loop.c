@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The thread of this room: waits for packets of hosts, and for time-outs.
+ * The thread of this room: waits for calls of hosts, and for time-outs.
  *
- * Connections are watched edge-triggered, so that packets can stay where they are while a
- * service is busy; who makes it ready again takes them.  A time-out is a number in the service
- * that the thread looks at when it wakes; it is only woken to hear of one that comes before
- * what it has gone to sleep for, which with requests that follow each other is nearly never.
+ * Hosts call when a service waits for a packet and nobody else looks.  A time-out is a number in
+ * the service that the thread looks at when it wakes; it is only woken to hear of one that comes
+ * before what it has gone to sleep for, which with requests that follow each other is nearly never.
  *
  * A forked child has no such thread.  It starts its own when it opens a device of its own.
  */
@@ -82,7 +81,6 @@ static uint64_t look_at_deadlines(void)
 		pthread_mutex_lock(&s->lock);
 		if (s->deadline && s->deadline <= hyperv_now()) {
 			s->deadline = 0;
-			hyperv_watch(s);
 			s->kind->timed_out(s);
 		}
 		if (s->deadline && (!next || s->deadline < next))
@@ -112,8 +110,8 @@ static void *run(void *arg)
 
 	while (!atomic_load(&loop.stop)) {
 		/*
-		 * What it was to wake for may be over by then; it wakes all the same, and needs not be
-		 * told of any that come after that.
+		 * What it was to wake for may be over by then; it wakes all the same, and needs not
+		 * be told of any that come after that.
 		 */
 		if (until <= hyperv_now()) {
 			until = 0;
@@ -136,24 +134,14 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int control(int operation, const struct hyperv_service *s, uint32_t number, int fd, bool on)
+int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd)
 {
-	struct epoll_event event = {.events = on ? EPOLLIN | EPOLLET : EPOLLET};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 
 	for (unsigned i = 0; i < HYPERV_SERVICES; i++)
 		if (hyperv_services[i] == s)
 			event.data.u64 = (uint64_t)i << 32 | number;
-	return (int)host_syscall(SYS_epoll_ctl, loop.epoll, operation, fd, &event);
-}
-
-int hyperv_loop_add(const struct hyperv_service *s, uint32_t number, int fd)
-{
-	return control(EPOLL_CTL_ADD, s, number, fd, true);
-}
-
-void hyperv_loop_watch(const struct hyperv_service *s, uint32_t number, int fd, bool on)
-{
-	control(EPOLL_CTL_MOD, s, number, fd, on);
+	return (int)host_syscall(SYS_epoll_ctl, loop.epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
 void hyperv_loop_remove(int fd)

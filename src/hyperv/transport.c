@@ -126,8 +126,8 @@ void hyperv_release(struct file *f)
 	pthread_mutex_lock(&s->lock);
 	drop_message(s);
 	s->mode = HYPERV_CLOSED;
-	hyperv_watch(s);
 	s->kind->reset(s);
+	hyperv_listen(s);
 	s->file = NULL;
 	claim_drop(s->claim);
 	s->claim = -1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A Hyper-V host and a daemon that do what the input says, on either side of one of the guest
- * services: packets with good headers and bad ones, frames that are cut, replies of any content and
- * size, at any moment.  Whatever they do, the service must be in a state that there is, keep its
- * messages in their bounds, and hold only responses of the size that was asked.
+ * services: packets with good headers and bad ones, rings that are written over, replies of any
+ * content and size, at any moment.  Whatever they do, the service must be in a state that there is,
+ * keep its messages in their bounds, and hold only responses of the size that was asked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +15,15 @@
 
 #include "core/hostfd.h"
 #include "fuzz.h"
+#include "hyperv/host.h"
 #include "hyperv/hyperv.h"
+#include "hyperv/queue.h"
 #include "hyperv/utf.h"
 
 static struct hyperv_service *s;
-static int host, daemon_fd;
-static uint8_t buffer[sizeof(struct hyperv_frame) + HYPERV_PACKET_MAX];
+static struct hyperv_host host;
+static int daemon_fd;
+static uint8_t buffer[HYPERV_PACKET_MAX];
 
 static void check(void)
 {
@@ -37,58 +40,53 @@ static void connect_host(void)
 {
 	int pair[2], fd;
 
-	if (host >= 0)
-		close(host);
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	hyperv_host_close(&host);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	fd = hostfd_adopt(pair[1]);
 	CHECK(fd >= 0);
-	host = pair[0];
-	if (hyperv_connect(s, fd) < 0) {
-		close(host);
-		host = -1;
-	}
+	if (hyperv_connect(s, fd) < 0)
+		close(pair[0]);
+	else
+		hyperv_host_attach(&host, pair[0], 0, 0);
 }
 
 static void drain_host(void)
 {
-	while (host >= 0 && recv(host, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+	while (hyperv_host_has_answer(&host) && hyperv_host_receive(&host) == 0)
 		;
 }
 
 /* A packet: the headers as they should be, or the input's. */
 static void send_packet(struct input *in, bool good)
 {
-	struct {
-		struct hyperv_frame frame;
-		struct hyperv_ic ic;
-		uint8_t body[HYPERV_PACKET_MAX - HYPERV_IC_SIZE];
-	} whole;
-	size_t size = take16(in) % (sizeof(whole.body) + 1), given = take8(in);
+	size_t size = take16(in) % (HYPERV_PACKET_MAX - HYPERV_IC_SIZE + 1), given = take8(in);
 
-	if (host < 0)
+	if (host.fd < 0)
 		connect_host();
-	memset(&whole, 0, sizeof(whole));
-	take(in, good ? (void *)whole.body : (void *)&whole.ic, given);
+	memset(host.packet, 0, sizeof(host.packet));
+	take(in, good ? host.ic.body : host.packet, given);
 	if (good) {
-		whole.ic.ic.type = s == &hyperv_kvp   ? HYPERV_IC_KVP
-				   : s == &hyperv_vss ? HYPERV_IC_VSS
-						      : HYPERV_IC_FCOPY;
+		host.ic.ic.type = s == &hyperv_kvp   ? HYPERV_IC_KVP
+				  : s == &hyperv_vss ? HYPERV_IC_VSS
+						     : HYPERV_IC_FCOPY;
 		if (take8(in) % 8 == 0)
-			whole.ic.ic.type = HYPERV_IC_NEGOTIATE;
+			host.ic.ic.type = HYPERV_IC_NEGOTIATE;
 	}
-	whole.frame.size = (uint32_t)(HYPERV_IC_SIZE + size);
-	if (host >= 0)
-		(void)send(host, &whole, sizeof(whole.frame) + whole.frame.size,
-			   MSG_DONTWAIT | MSG_NOSIGNAL);
+	host.packet_size = HYPERV_IC_SIZE + size;
+	hyperv_host_send(&host);
 }
 
-static void send_bytes(struct input *in)
+/* What the two have in common, and calls for no reason. */
+static void scribble(struct input *in)
 {
-	size_t size = take8(in);
+	size_t size = take8(in), at = take8(in) % 2 ? 0 : take16(in) * 2u;
 
 	take(in, buffer, size);
-	if (host >= 0)
-		(void)send(host, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (host.fd < 0)
+		return;
+	if (at + size <= sizeof(*host.rings))
+		memcpy((uint8_t *)host.rings + at, buffer, size);
+	(void)send(host.fd, buffer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void reply(struct input *in, bool whole)
@@ -144,7 +142,7 @@ static void act(struct input *in)
 		send_packet(in, false);
 		break;
 	case 4:
-		send_bytes(in);
+		scribble(in);
 		break;
 	case 5:
 	case 6:
@@ -200,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	CHECK(standin_start("log error\nhyperv timeouts=1000") == 0);
 	s = hyperv_services[take8(&in) % 3];
-	host = -1;
+	host.fd = -1;
 	daemon_fd = standin_open(s->kind->path, O_RDWR | O_CLOEXEC);
 	CHECK(daemon_fd >= 0);
 	if (take8(&in) % 2)
@@ -208,8 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (in.left)
 		act(&in);
 	standin_close(daemon_fd);
-	if (host >= 0)
-		close(host);
+	hyperv_host_close(&host);
 	standin_stop();
 	return 0;
 }

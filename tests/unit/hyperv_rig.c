@@ -14,13 +14,19 @@
 
 #include "core/hostfd.h"
 
-void rig_connect(const struct hyperv_rig *r, struct hyperv_host *h)
+int rig_channel(const struct hyperv_rig *r)
 {
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	assert_int_equal(hyperv_connect(r->s, hostfd_adopt(pair[1])), 0);
-	hyperv_host_attach(h, pair[0], r->type, 20000);
+	return pair[0];
+}
+
+void rig_connect(const struct hyperv_rig *r, struct hyperv_host *h)
+{
+	hyperv_host_attach(h, rig_channel(r), r->type, 20000);
+	assert_true(h->fd >= 0);
 }
 
 void rig_start(struct hyperv_rig *r, struct hyperv_service *s, const char *configuration)
@@ -122,7 +128,7 @@ int64_t rig_answer(struct hyperv_rig *r)
 	struct pollfd fd = {.fd = r->host.fd, .events = POLLIN};
 	int ret;
 
-	if (poll(&fd, 1, 0) == 0)
+	if (!hyperv_host_has_answer(&r->host) && poll(&fd, 1, 0) == 0)
 		return -1;
 	ret = hyperv_host_receive(&r->host);
 	return ret < 0 ? ret : (int64_t)r->host.ic.ic.status;

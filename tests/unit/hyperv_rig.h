@@ -20,7 +20,9 @@ struct hyperv_rig {
 void rig_start(struct hyperv_rig *r, struct hyperv_service *s, const char *configuration);
 void rig_stop(struct hyperv_rig *r);
 void rig_open(struct hyperv_rig *r);
-/* Another host for the same service, to be closed. */
+/* A channel for another host of the same service. */
+int rig_channel(const struct hyperv_rig *r);
+/* The host, to be closed. */
 void rig_connect(const struct hyperv_rig *r, struct hyperv_host *h);
 /* Opened, registered, and the answer read: the service is ready. */
 void rig_register(struct hyperv_rig *r);

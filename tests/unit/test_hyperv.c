@@ -21,6 +21,7 @@
 
 #include <standin/standin.h>
 
+#include "hyperv/queue.h"
 #include "hyperv/utf.h"
 #include "hyperv_rig.h"
 
@@ -603,7 +604,8 @@ static void test_bad_packets(void **state)
 
 	/* What no ring could hold ends the channel, and the others stay. */
 	rig_connect(&rig, &other);
-	assert_int_equal(write(other.fd, &bad, sizeof(bad)), sizeof(bad));
+	memcpy(other.rings->requests.data, &bad, sizeof(bad));
+	other.rings->requests.written = HYPERV_QUEUE_SIZE;
 	rig_settle(&rig);
 	assert_int_equal(hyperv_host_receive(&other), -EPIPE);
 	pass(&m, sizeof(m));
@@ -654,18 +656,14 @@ static void test_negotiation(void **state)
 static void test_host_open(void **state)
 {
 	struct hyperv_host host;
-	int fd;
 
 	rig_start(&rig, &hyperv_fcopy, "hyperv timeouts=1000");
-	rig_connect(&rig, &host);
-	fd = host.fd;
-	assert_int_equal(hyperv_host_open(&host, fd, HYPERV_IC_FCOPY, 20000), 0);
+	assert_int_equal(hyperv_host_open(&host, rig_channel(&rig), HYPERV_IC_FCOPY, 20000), 0);
 	assert_int_equal(host.version.major, 1);
 	assert_int_equal(host.version.minor, 1);
 	hyperv_host_close(&host);
-	rig_connect(&rig, &host);
-	fd = host.fd;
-	assert_int_equal(hyperv_host_open(&host, fd, HYPERV_IC_KVP, 20000), -EPROTONOSUPPORT);
+	assert_int_equal(hyperv_host_open(&host, rig_channel(&rig), HYPERV_IC_KVP, 20000),
+			 -EPROTONOSUPPORT);
 	assert_int_equal(host.fd, -1);
 	rig_stop(&rig);
 }
