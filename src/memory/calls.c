@@ -12,6 +12,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/backed.h"
 #include "memory/memory.h"
 #include "memory/watch_call.h"
 #include "memory/watch.h"
@@ -45,6 +46,7 @@ static void gone(uintptr_t start, uintptr_t end)
 {
 	memory_notify(start, end, MEMORY_UNMAP, NULL);
 	memory_drop(start, end, false);
+	backed_forget(start, end);
 }
 
 /* ---- mprotect ---- */
@@ -110,12 +112,14 @@ static void advise_end(struct memory_call *c, uintptr_t end, long result)
 	case MADV_REMOVE:
 		if (!done)
 			break;
+		backed_empty(c->address, end);
 		memory_notify(c->address, end, MEMORY_CLEAR, NULL);
 		memory_drop(c->address, end, true);
 		break;
 	case MADV_GUARD_INSTALL:
 		if (!done)
 			break;
+		backed_empty(c->address, end);
 		memory_notify(c->address, end, MEMORY_CLEAR, NULL);
 		memory_drop(c->address, end, false);
 		break;
@@ -155,6 +159,52 @@ static void remap_end(struct memory_call *c, uintptr_t to)
 		gone(from + new_size, from + size);
 }
 
+/* ---- memory that is backed ---- */
+
+/* Whether madvise(2) does to shared memory what it does to private memory. */
+static bool advice_is_alike(const struct memory_call *c, uintptr_t end)
+{
+	switch (c->flags) {
+	case MADV_WILLNEED:
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+	case MADV_GUARD_INSTALL:
+	case MADV_GUARD_REMOVE:
+		return true;
+	default:
+		return backed_advise(c->address, end, c->flags);
+	}
+}
+
+/* What is backed becomes plain memory, if the call is to be made to that. */
+static int back_no_more(const struct memory_call *c, uintptr_t end)
+{
+	bool alike = c->operation != MEMORY_CALL_REMAP && c->operation != MEMORY_CALL_KEY;
+
+	if (!backed_in(c->address, end))
+		return 0;
+	if (c->operation == MEMORY_CALL_ADVISE)
+		alike = advice_is_alike(c, end);
+	return alike ? 0 : backed_take_out(c->address, end);
+}
+
+/* The same before a call that is made without the lock; one page if it has no size. */
+static void back_no_more_before(const struct memory_call *c)
+{
+	uintptr_t start = c->address & ~(MEMORY_PAGE - 1), end = c->address + round_up(c->size);
+	uint64_t signals;
+
+	if (!backed_any() || start >= MEMORY_LIMIT || c->size > MEMORY_LIMIT)
+		return;
+	memory_lock(&signals);
+	backed_take_out(start, end > start ? end : start + MEMORY_PAGE);
+	memory_unlock(&signals);
+}
+
 /* ---- all ---- */
 
 static bool populates(const struct memory_call *c)
@@ -169,16 +219,25 @@ bool memory_call_begin(struct memory_call *c)
 	uintptr_t end = c->address + round_up(c->size);
 
 	c->handled = false;
+	/* With an old size of 0 shared memory is mapped again, and private memory isn't. */
+	if (c->operation == MEMORY_CALL_REMAP && !c->size)
+		back_no_more_before(c);
 	if (!memory_active() || c->address % MEMORY_PAGE || c->size > MEMORY_LIMIT ||
 	    end > MEMORY_LIMIT || (!c->size && c->operation != MEMORY_CALL_BREAK))
 		return false;
 	watch_call_before(c, end);
 	if (populates(c)) {
 		memory_make_resident((void *)c->address, c->size);
+		if (c->operation == MEMORY_CALL_POPULATE)
+			back_no_more_before(c);
 		return false;
 	}
 	memory_lock(&c->signals);
 	memory_validate(c->address, end);
+	c->result = back_no_more(c, end);
+	c->handled = c->result < 0;
+	if (c->handled)
+		return true;
 	watch_call_begin(c, end);
 	switch (c->operation) {
 	case MEMORY_CALL_REMAP:

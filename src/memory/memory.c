@@ -17,6 +17,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/backed.h"
 #include "memory/mmio_private.h"
 #include "memory/own.h"
 #include "memory/watch.h"
@@ -191,6 +192,7 @@ static void settle_child(void)
 	*parent = 1;
 	memory_lock_forked();
 	notifiers = NULL;
+	backed_forked();
 	memory_vma_forked();
 	memory_vma_start();
 	validate_filled();
@@ -415,6 +417,7 @@ void memory_fork_prepare(void)
 	if (!memory_active())
 		return;
 	memory_lock(&fork_signals);
+	backed_take_out_all();
 	if (forking)
 		forking();
 	share();

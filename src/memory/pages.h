@@ -75,6 +75,7 @@ static inline uint64_t page_store(uint64_t page)
  */
 #define MEMORY_OWNED   0x1u /* pages that are owned */
 #define MEMORY_WATCHED 0x2u /* ranges that are watched */
+#define MEMORY_BACKED  0x4u /* areas that are backed */
 extern _Atomic unsigned memory_attention;
 
 static inline void memory_attend(unsigned what, bool on)

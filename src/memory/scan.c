@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "core/user.h"
+#include "memory/backed.h"
 #include "memory/memory.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
@@ -124,6 +125,8 @@ static uint64_t meaning(const struct watch_range *r, uint64_t mark, uint64_t ker
 		is = PAGE_IS_SWAPPED;
 	else if (mark & MARK_PRESENT && !(is & there) && r->shared)
 		is |= PAGE_IS_PRESENT | PAGE_IS_FILE;
+	else if (mark & MARK_PRESENT && !(is & there) && r->backed)
+		is |= PAGE_IS_PRESENT | PAGE_IS_PFNZERO;
 	if (!(is & there) && mark & (MARK_WP | MARK_RWP))
 		is |= PAGE_IS_SWAPPED; /* a marker of the kernel's */
 	if (r->kind == MEMORY_HUGETLB)
@@ -175,7 +178,21 @@ static int visit_run(struct scan *s, const struct watch_range *r, uint64_t kerne
 	return ret;
 }
 
-static int scan_part(struct scan *s, const struct watch_range *r, uintptr_t start, uintptr_t end)
+/* What the kernel says of backed memory, as it would of anonymous memory. */
+static uint64_t backed_categories(uint64_t kernel, uintptr_t at, uintptr_t *end)
+{
+	struct backed_run run = {0};
+	bool there = backed_has(&run, at);
+
+	if (run.end < *end)
+		*end = run.end;
+	if (there && !(kernel & PAGE_IS_SWAPPED))
+		kernel |= PAGE_IS_PRESENT;
+	return kernel & ~(uint64_t)PAGE_IS_FILE;
+}
+
+static int scan_part(struct scan *s, const struct watch_range *r, bool backed, uintptr_t start,
+		     uintptr_t end)
 {
 	uintptr_t to;
 	int ret = 0;
@@ -183,6 +200,8 @@ static int scan_part(struct scan *s, const struct watch_range *r, uintptr_t star
 	for (; start < end && ret == 0 && !s->full; start = to) {
 		uint64_t kernel = memory_categories(start, end, &to);
 
+		if (backed)
+			kernel = backed_categories(kernel, start, &to);
 		ret = visit_run(s, r, kernel, start, to);
 	}
 	return ret;
@@ -201,9 +220,9 @@ static int scan_mapping(struct scan *s, const struct memory_vma *v, uintptr_t st
 			return 0;
 	}
 	if (!found)
-		return scan_part(s, NULL, start, end);
+		return scan_part(s, NULL, v->backed, start, end);
 	r = *found;
-	return scan_part(s, &r, start, end);
+	return scan_part(s, &r, v->backed, start, end);
 }
 
 static int scan_all(struct scan *s)

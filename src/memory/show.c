@@ -6,6 +6,7 @@
 #include "memory/show.h"
 
 #include "core/user.h"
+#include "memory/backed.h"
 #include "memory/memory.h"
 #include "memory/watch.h"
 #include "uapi/mm.h"
@@ -20,37 +21,48 @@ static uint64_t shown(uint64_t page, uint64_t entry)
 	return (entry & PAGEMAP_SOFT_DIRTY) | PAGEMAP_SWAP;
 }
 
-/* The client's entry of `at`, in what was read from `start` on. */
-static bool correct(void *buffer, uintptr_t start, uintptr_t at, uint64_t page)
+/* What was read from `start` on. */
+struct entries {
+	void *buffer;
+	uintptr_t start, end;
+	struct backed_run run;
+};
+
+/* Puts the client's entry of `at` there. */
+static bool correct(struct entries *e, uintptr_t at, uint64_t page, bool backed)
 {
-	char *place = (char *)buffer + (at - start) / MEMORY_PAGE * ENTRY;
+	char *place = (char *)e->buffer + (at - e->start) / MEMORY_PAGE * ENTRY;
 	uint64_t entry;
 
 	if (copy_guarded(&entry, place, ENTRY) < 0)
 		return false;
-	entry = page ? shown(page, entry) : watch_shown(at, entry);
+	entry = page ? shown(page, entry) : watch_shown(at, entry, backed, &e->run);
 	return copy_guarded(place, &entry, ENTRY) == 0;
 }
 
-static void correct_owned(void *buffer, uintptr_t start, uintptr_t end)
+static void correct_owned(struct entries *e)
 {
 	uint64_t page;
 
-	for (uintptr_t at = start; (at = pages_next(at, end, &page)) < end; at += MEMORY_PAGE)
-		if (!correct(buffer, start, at, page))
+	for (uintptr_t at = e->start; (at = pages_next(at, e->end, &page)) < e->end;
+	     at += MEMORY_PAGE)
+		if (!correct(e, at, page, false))
 			return;
 }
 
-static void correct_watched(void *buffer, uintptr_t start, uintptr_t end)
+/* What is watched, and what is backed without that. */
+static void correct_watched(struct entries *e)
 {
-	const struct watch_range *r;
-	uintptr_t at = start;
+	uintptr_t at = e->start, to;
+	struct memory_vma v;
 
-	while (at < end && (r = watch_find(at)) && r->start < end) {
-		uintptr_t to = r->end < end ? r->end : end;
-
-		for (at = at > r->start ? at : r->start; at < to; at += MEMORY_PAGE)
-			if (!correct(buffer, start, at, 0))
+	for (; at < e->end && memory_vma_find(at, &v) && v.start < e->end; at = v.end) {
+		at = at > v.start ? at : v.start;
+		to = v.end < e->end ? v.end : e->end;
+		if (!v.backed && !watch_in(at, to))
+			continue;
+		for (; at < to; at += MEMORY_PAGE)
+			if (!correct(e, at, 0, v.backed))
 				return;
 	}
 }
@@ -58,6 +70,7 @@ static void correct_watched(void *buffer, uintptr_t start, uintptr_t end)
 void memory_show_pagemap(void *buffer, size_t n, uint64_t offset)
 {
 	uintptr_t start = offset / ENTRY * MEMORY_PAGE, end = start + n / ENTRY * MEMORY_PAGE;
+	struct entries e = {.buffer = buffer, .start = start, .end = end};
 	uint64_t signals;
 
 	if (offset % ENTRY || offset >= MEMORY_LIMIT / MEMORY_PAGE * ENTRY || end < start)
@@ -65,8 +78,8 @@ void memory_show_pagemap(void *buffer, size_t n, uint64_t offset)
 	memory_lock(&signals);
 	memory_validate(start, end);
 	memory_make_resident(buffer, n);
-	correct_owned(buffer, start, end);
-	if (watch_any())
-		correct_watched(buffer, start, end);
+	correct_owned(&e);
+	if (watch_any() || backed_in(start, end))
+		correct_watched(&e);
 	memory_unlock(&signals);
 }

@@ -15,6 +15,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/backed.h"
 #include "memory/hold.h"
 #include "memory/pages.h"
 #include "memory/watch.h"
@@ -136,6 +137,11 @@ static long ask(uintptr_t address, struct procmap_query *q, bool with_name)
 	return host_syscall(SYS_ioctl, maps, PROCMAP_QUERY, q);
 }
 
+static bool is_backed(const struct procmap_query *q)
+{
+	return q->inode && backed_is_file(makedev(q->dev_major, q->dev_minor), q->inode);
+}
+
 static bool query(uintptr_t address, struct procmap_query *q)
 {
 	long ret;
@@ -144,7 +150,7 @@ static bool query(uintptr_t address, struct procmap_query *q)
 		return query_text(address, q);
 	ret = ask(address, q, false);
 	name[0] = '\0';
-	if (ret == 0 && (q->inode || q->dev_major || q->dev_minor) &&
+	if (ret == 0 && (q->inode || q->dev_major || q->dev_minor) && !is_backed(q) &&
 	    (ask(address, q, true) < 0 || !q->vma_name_size))
 		name[0] = '\0';
 	if (ret == -ENOTTY || ret == -EINVAL) {
@@ -245,14 +251,23 @@ static bool find(uintptr_t address, struct memory_vma *ret_vma)
 		.start = q.vma_start,
 		.end = q.vma_end,
 		.protection = protection_of(&q),
-		.kind = kind_of(&q),
-		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
+		.kind = MEMORY_ANON,
+		.backed = is_backed(&q),
 		.page_size = q.vma_page_size,
-		.device = makedev(q.dev_major, q.dev_minor),
-		.inode = q.inode,
-		.offset = q.vma_offset,
 	};
+	if (ret_vma->backed)
+		return true;
+	ret_vma->kind = kind_of(&q);
+	ret_vma->shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED;
+	ret_vma->device = makedev(q.dev_major, q.dev_minor);
+	ret_vma->inode = q.inode;
+	ret_vma->offset = q.vma_offset;
 	return true;
+}
+
+bool memory_mapping_next(uintptr_t address, struct memory_vma *ret_vma)
+{
+	return find(address, ret_vma);
 }
 
 bool memory_mapping(uintptr_t address, struct memory_vma *ret_vma)

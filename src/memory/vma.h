@@ -31,6 +31,7 @@ struct memory_vma {
 	int protection; /* PROT_* */
 	enum memory_kind kind;
 	bool shared;
+	bool backed;      /* anonymous, by a file of the engine's (memory/backed.h) */
 	size_t page_size; /* hugetlb: more than 4096 */
 	dev_t device;     /* of the file system; 0: no file */
 	uint64_t inode;
@@ -42,6 +43,9 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma);
 
 /* The mapping that the kernel has there, with what the engine has changed; false: there is none. */
 bool memory_mapping(uintptr_t address, struct memory_vma *ret_vma);
+
+/* The same, or the next mapping above. */
+bool memory_mapping_next(uintptr_t address, struct memory_vma *ret_vma);
 
 /* The protection that the kernel has there, -1 without a mapping; good up to *ret_end. */
 int memory_vma_protection(uintptr_t address, uintptr_t *ret_end);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "memory/backed.h"
 #include "memory/move.h"
 #include "memory/own.h"
 #include "memory/watch_private.h"
@@ -141,11 +142,24 @@ void watch_remove(uintptr_t start, uintptr_t end)
 	watch_changed();
 }
 
-static bool alike(const struct watch_range *a, const struct watch_range *b)
+/* For who knows of them. */
+static bool are_one(const struct watch_range *a, const struct watch_range *b)
 {
 	return a->end == b->start && a->modes == b->modes && a->owner == b->owner &&
 	       a->kind == b->kind && a->shared == b->shared && a->page_size == b->page_size &&
-	       a->protection == b->protection && a->by_protection == b->by_protection &&
+	       a->protection == b->protection;
+}
+
+uintptr_t watch_end_of(const struct watch_range *r)
+{
+	while (r + 1 < ranges + n_ranges && are_one(r, r + 1))
+		r++;
+	return r->end;
+}
+
+static bool alike(const struct watch_range *a, const struct watch_range *b)
+{
+	return are_one(a, b) && a->by_protection == b->by_protection && a->backed == b->backed &&
 	       (!a->alias) == (!b->alias) &&
 	       (!a->alias || b->alias - b->start == a->alias - a->start);
 }
@@ -204,6 +218,7 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 		.owner = owner,
 		.kind = v->kind,
 		.shared = v->shared,
+		.backed = v->backed,
 		.page_size = v->page_size,
 		.protection = v->protection,
 	};
@@ -211,6 +226,11 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 
 	if (ret < 0)
 		return ret;
+	/* It is another mapping, and libc has told nobody. */
+	if (old && old->backed && !v->backed) {
+		watch_forget(v->start, v->end);
+		old = NULL;
+	}
 	if (old) {
 		struct watch_range was = watch_part_of(old, v->start, v->end);
 
@@ -235,6 +255,9 @@ int watch_set(uintptr_t start, uintptr_t end, unsigned modes, void *owner)
 	int ret = 0;
 
 	memory_back(start, end);
+	/* Of what is missing nothing is told where missing pages don't trap. */
+	if (!(modes & WATCH_MISSING))
+		ret = backed_take_out(start, end);
 	for (; at < end && ret == 0 && memory_vma_find(at, &v) && v.start < end; at = v.end) {
 		v.start = v.start > at ? v.start : at;
 		v.end = v.end < end ? v.end : end;

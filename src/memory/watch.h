@@ -17,6 +17,8 @@
 
 #include "memory/vma.h"
 
+struct backed_run;
+
 /* Faults that are wanted. */
 #define WATCH_MISSING 0x1u /* no page is there */
 #define WATCH_WP      0x2u /* a page is written to that is protected from writing */
@@ -29,7 +31,10 @@
 #define WATCH_FOLLOWS     0x80u /* an mremap(2) takes it with the pages, else it ends there */
 #define WATCH_MODES       0x0fu
 
-/* A part of one mapping, which is alike; neighbours are different. */
+/*
+ * A part of one mapping, which is alike; neighbours are different, but only for the engine if they
+ * differ in what is its own.
+ */
 struct watch_range {
 	uintptr_t start, end;
 	unsigned modes; /* WATCH_* */
@@ -40,6 +45,7 @@ struct watch_range {
 	int protection;   /* the client's */
 
 	/* The engine's own. */
+	bool backed;        /* by a file (memory/backed.h), all of it */
 	bool by_protection; /* what is missing traps by protection, else by markers */
 	uintptr_t alias;    /* of shared memory: where else its pages are mapped; 0: nowhere */
 };
@@ -95,6 +101,9 @@ bool watch_any(void);
 bool watch_in(uintptr_t start, uintptr_t end);
 /* The first range that ends above `address`, or NULL.  Good until the lock is given up. */
 const struct watch_range *watch_find(uintptr_t address);
+/* The end of the range and of those behind it that are one with it but for what is the engine's
+ * own. */
+uintptr_t watch_end_of(const struct watch_range *r);
 
 /*
  * Watches [start, end), page aligned, which lies in mappings that can be watched (the caller has
@@ -164,7 +173,7 @@ int watch_protect_all(uintptr_t start, uintptr_t end, bool on);
  */
 void watch_resolve(const void *address, size_t size, bool write);
 
-/* Corrects an entry of /proc/self/pagemap. */
-uint64_t watch_shown(uintptr_t address, uint64_t entry);
+/* Corrects an entry of /proc/self/pagemap; `backed` as in memory/vma.h, *run as in backed_has(). */
+uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct backed_run *run);
 
 #endif

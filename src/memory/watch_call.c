@@ -70,9 +70,12 @@ static void tell_removed(uintptr_t start, uintptr_t end, bool shared_only)
 	bool settle;
 
 	memory_lock(&signals);
-	for (; part_of(start, end, &r); start = r.end)
+	for (; part_of(start, end, &r); start = r.end) {
+		r.end = watch_end_of(watch_at(r.start));
+		r.end = r.end < end ? r.end : end;
 		if (r.shared || !shared_only)
 			tell(r.owner, WATCH_REMOVED, r.start, r.end - r.start, 0);
+	}
 	settle = watch_told();
 	memory_unlock(&signals);
 	if (settle)
@@ -96,13 +99,13 @@ static void tell_unmapped(uintptr_t start, uintptr_t end)
 
 /* ---- contents that go ---- */
 
-/* Out of reach, where missing pages trap. */
+/* Out of reach, where missing pages trap; what is backed goes when it traps again. */
 static void hide(uintptr_t start, uintptr_t end)
 {
 	struct watch_range r;
 
 	for (; part_of(start, end, &r); start = r.end)
-		if (watch_traps(&r))
+		if (watch_traps(&r) && !r.backed)
 			watch_freeze(r.start, r.end);
 }
 
@@ -111,7 +114,7 @@ static void show(uintptr_t start, uintptr_t end)
 	struct watch_range r;
 
 	for (; part_of(start, end, &r); start = r.end)
-		if (watch_traps(&r))
+		if (watch_traps(&r) && !r.backed)
 			watch_apply(&r, r.start, r.end);
 }
 

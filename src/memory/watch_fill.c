@@ -13,6 +13,7 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "core/user.h"
+#include "memory/backed.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -117,6 +118,22 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 	return n;
 }
 
+/* It has its content before it is in anybody's reach. */
+static long copy_backed(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	long n = end == to ? -EEXIST : watch_marks_reserve(to, end, r->page_size);
+	int ret;
+
+	if (n < 0)
+		return n;
+	n = backed_write(to, f->from, end - to);
+	if (n < 0)
+		return n;
+	ret = watch_reveal(r, to, to + (uintptr_t)n, f->flags, 0);
+	return ret < 0 ? ret : n;
+}
+
 static long copy_private(const struct watch_range *r, const struct fill *f)
 {
 	long n = watch_freeze(f->to, f->to + f->size);
@@ -147,6 +164,9 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 	if (end == to)
 		return -EEXIST;
 	ret = watch_reveal(r, to, end, 0, 0);
+	/* Of a file, a page of nothing that is read takes memory. */
+	if (r->backed)
+		return ret < 0 ? ret : (long)(end - to);
 	if (!(r->protection & PROT_READ))
 		host_mprotect((void *)to, end - to, PROT_READ);
 	advise(to, end, MADV_POPULATE_READ);
@@ -303,22 +323,29 @@ static long poison(const struct watch_range *r, const struct fill *f)
 	return ret < 0 ? ret : (long)(end - to);
 }
 
-static long in_chunks(fill_fn *fill, uintptr_t to, const char *from, size_t size, unsigned flags)
+/* What is done about a range. */
+typedef fill_fn *way_fn(const struct watch_range *r);
+
+/* Range by range, of those that are one for the caller, and never too much at once. */
+static long in_chunks(way_fn *way, uintptr_t to, const char *from, size_t size, unsigned flags)
 {
-	const struct watch_range *r = watch_at(to);
+	const struct watch_range *r;
 	size_t done = 0;
 	long n = -ENOENT;
 
-	while (r && done < size) {
-		size_t left = size - done;
+	while (done < size && (r = watch_at(to + done))) {
 		struct fill f = {
 			.to = to + done,
 			.from = from ? from + done : NULL,
-			.size = left < CHUNK || r->page_size > CHUNK ? left : CHUNK,
+			.size = size - done,
 			.flags = flags,
 		};
 
-		n = fill(r, &f);
+		if (f.size > r->end - f.to)
+			f.size = r->end - f.to;
+		if (f.size > CHUNK && r->page_size <= CHUNK)
+			f.size = CHUNK;
+		n = way(r)(r, &f);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
@@ -333,22 +360,44 @@ static bool can_be_read(const char *from, size_t size)
 	return copy_guarded(&byte, from, 1) == 0 && copy_guarded(&byte, from + size - 1, 1) == 0;
 }
 
+static fill_fn *way_to_copy(const struct watch_range *r)
+{
+	if (r->shared)
+		return copy_shared;
+	if (r->kind == MEMORY_HUGETLB)
+		return copy_huge;
+	return r->backed ? copy_backed : copy_private;
+}
+
 long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 {
 	struct watch_range *r = watch_at(to);
+	size_t page_size;
 	long ret;
 
 	if (!from)
 		return -EFAULT;
-
-	if (r && r->shared)
+	if (!r)
+		return -ENOENT;
+	page_size = r->page_size;
+	if (r->shared)
 		watch_alias_make(r);
-	ret = in_chunks(r && r->shared                   ? copy_shared
-			: r && r->kind == MEMORY_HUGETLB ? copy_huge
-							 : copy_private,
-			to, from, size, flags);
+	ret = in_chunks(way_to_copy, to, from, size, flags);
+	/* A limit for the size of files has been set since. */
+	if (ret == -EFBIG) {
+		ret = backed_take_out(r->start, r->end);
+		if (ret == 0)
+			ret = in_chunks(way_to_copy, to, from, size, flags);
+	}
 	/* The kernel reads before it looks where it writes to. */
-	return ret == -EEXIST && !can_be_read(from, r->page_size) ? -EFAULT : ret;
+	return ret == -EEXIST && !can_be_read(from, page_size) ? -EFAULT : ret;
+}
+
+static fill_fn *way_to_zero(const struct watch_range *r)
+{
+	if (r->shared)
+		return copy_shared;
+	return r->kind == MEMORY_FILE ? zero_file : zero_private;
 }
 
 long watch_zero(uintptr_t to, size_t size)
@@ -357,18 +406,25 @@ long watch_zero(uintptr_t to, size_t size)
 
 	if (r && r->shared)
 		watch_alias_make(r);
-	return in_chunks(r && r->shared                ? copy_shared
-			 : r && r->kind == MEMORY_FILE ? zero_file
-						       : zero_private,
-			 to, NULL, size, 0);
+	return in_chunks(way_to_zero, to, NULL, size, 0);
+}
+
+static fill_fn *way_to_show(const struct watch_range *r)
+{
+	return show_cached;
 }
 
 long watch_continue(uintptr_t to, size_t size, unsigned flags)
 {
-	return in_chunks(show_cached, to, NULL, size, flags);
+	return in_chunks(way_to_show, to, NULL, size, flags);
+}
+
+static fill_fn *way_to_poison(const struct watch_range *r)
+{
+	return poison;
 }
 
 long watch_poison(uintptr_t to, size_t size)
 {
-	return in_chunks(poison, to, NULL, size, 0);
+	return in_chunks(way_to_poison, to, NULL, size, 0);
 }

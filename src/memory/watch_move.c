@@ -10,6 +10,7 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/backed.h"
 #include "memory/move.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
@@ -32,6 +33,7 @@ static bool place_of(uintptr_t at, uintptr_t end, struct watch_range *ret)
 		.start = at,
 		.end = end < v.end ? end : v.end,
 		.kind = v.kind,
+		.backed = v.backed,
 		.page_size = MEMORY_PAGE,
 		.protection = v.protection,
 	};
@@ -52,6 +54,41 @@ static void leave(const struct watch_range *from, uintptr_t at)
 		watch_trap(from, at, at + MEMORY_PAGE);
 	else if (host_syscall(SYS_madvise, at, MEMORY_PAGE, MADV_DONTNEED) < 0)
 		host_syscall(SYS_madvise, at, MEMORY_PAGE, MADV_DONTNEED_LOCKED);
+	if (from->backed)
+		backed_empty(at, at + MEMORY_PAGE);
+}
+
+/* Whether the page has other contents than zeroes: 1 or 0; -EBUSY: it isn't this process's alone.
+ */
+static int has_content(const struct watch_range *from, uintptr_t at)
+{
+	uintptr_t to;
+	uint8_t state;
+	int ret;
+
+	if (from->backed)
+		return backed_next(at, at + MEMORY_PAGE, true, &to) == at;
+	ret = memory_states(at, at + MEMORY_PAGE, &state);
+	if (ret < 0)
+		return ret;
+	if (state & MEMORY_PRESENT && !(state & (MEMORY_ZERO | MEMORY_EXCLUSIVE)))
+		return -EBUSY;
+	return !(state & MEMORY_ZERO);
+}
+
+static bool get_content(const struct watch_range *from, uintptr_t at, char *page)
+{
+	if (from->backed)
+		return backed_read(at, page, MEMORY_PAGE) == 0;
+	return host_pread(memory_vma_mem(), page, MEMORY_PAGE, (off_t)at) == (ssize_t)MEMORY_PAGE;
+}
+
+static bool put_content(const struct watch_range *to, uintptr_t at, const char *page)
+{
+	long n = to->backed ? backed_write(at, page, MEMORY_PAGE)
+			    : host_pwrite(memory_vma_mem(), page, MEMORY_PAGE, (off_t)at);
+
+	return n == (long)MEMORY_PAGE;
 }
 
 /* Both are out of reach. */
@@ -59,8 +96,7 @@ static int move_page(const struct watch_range *to, uintptr_t to_at, const struct
 		     uintptr_t from_at, bool holes)
 {
 	static char page[MEMORY_PAGE];
-	uint8_t state;
-	int ret;
+	int content, ret;
 
 	if (is_there(to, to_at) || watch_mark(to_at) & ~(uint64_t)MARK_PROTECTED)
 		return -EEXIST;
@@ -68,21 +104,17 @@ static int move_page(const struct watch_range *to, uintptr_t to_at, const struct
 		return holes ? 0 : -ENOENT;
 	if (watch_mark(from_at) & (MARK_POISON | MARK_GUARD))
 		return -EFAULT;
-	ret = memory_states(from_at, from_at + MEMORY_PAGE, &state);
-	if (ret < 0)
-		return ret;
-	if (state & MEMORY_PRESENT && !(state & (MEMORY_ZERO | MEMORY_EXCLUSIVE)))
-		return -EBUSY;
-	if (!(state & MEMORY_ZERO) &&
-	    host_pread(memory_vma_mem(), page, MEMORY_PAGE, (off_t)from_at) != (ssize_t)MEMORY_PAGE)
+	content = has_content(from, from_at);
+	if (content < 0)
+		return content;
+	if (content && !get_content(from, from_at, page))
 		return -EFAULT;
 	ret = watch_marks_reserve(to_at, to_at + MEMORY_PAGE, MEMORY_PAGE);
 	if (ret < 0)
 		return ret;
 	if (watch_traps(to) && !to->by_protection)
 		host_syscall(SYS_madvise, to_at, MEMORY_PAGE, MADV_GUARD_REMOVE);
-	if (!(state & MEMORY_ZERO) && host_pwrite(memory_vma_mem(), page, MEMORY_PAGE,
-						  (off_t)to_at) != (ssize_t)MEMORY_PAGE) {
+	if (content && !put_content(to, to_at, page)) {
 		if (watch_traps(to))
 			watch_trap(to, to_at, to_at + MEMORY_PAGE);
 		return -ENOMEM;

@@ -11,6 +11,8 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/advice.h"
+#include "memory/backed.h"
 #include "memory/move.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
@@ -86,16 +88,22 @@ int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end)
 
 /* ---- the whole of a range ---- */
 
+/* The same as memory_populated(). */
+static uintptr_t populated(const struct watch_range *r, uintptr_t at, uintptr_t end, bool there,
+			   uintptr_t *ret_end)
+{
+	return r->backed ? backed_next(at, end, there, ret_end)
+			 : memory_populated(at, end, there, ret_end);
+}
+
 uintptr_t watch_next(const struct watch_range *r, uintptr_t at, uintptr_t end, bool there,
 		     uintptr_t *ret_end)
 {
 	uint64_t mark;
 	uintptr_t to;
 
-	if (!watch_traps(r)) {
-		at = memory_populated(at, end, there, ret_end);
-		return at;
-	}
+	if (!watch_traps(r))
+		return populated(r, at, end, there, ret_end);
 	for (; at < end; at = to) {
 		to = watch_marks_run(at, end, r->page_size, &mark);
 		if (watch_is_missing(r, mark) == there)
@@ -125,7 +133,7 @@ static int begin_traps(struct watch_range *r)
 	int ret = 0;
 
 	for (; at < r->end && ret == 0; at = to) {
-		from = memory_populated(at, r->end, true, &to);
+		from = populated(r, at, r->end, true, &to);
 		if (at < from)
 			trap_missing(r, at, from);
 		if (from < to)
@@ -158,29 +166,54 @@ static void drop_old_marks(uintptr_t start, uintptr_t end)
 	}
 }
 
+static bool is_empty(const struct watch_range *r)
+{
+	uintptr_t to;
+
+	return memory_populated(r->start, r->end, true, &to) == r->end;
+}
+
+/* Whether the range may become backed, and then what its mapping has been advised. */
+static bool may_be_backed(const struct watch_range *r, unsigned *ret_advice)
+{
+	struct memory_vma v;
+	int advice;
+
+	if (!(r->modes & WATCH_MISSING) || r->kind != MEMORY_ANON || r->backed || !is_empty(r) ||
+	    !memory_mapping(r->start, &v) || v.end < r->end || v.inode)
+		return false;
+	advice = advice_of(&v);
+	*ret_advice = (unsigned)advice;
+	return advice >= 0;
+}
+
 int watch_begin(struct watch_range *r)
 {
-	bool frozen = r->protection & PROT_WRITE;
+	bool frozen = r->protection & PROT_WRITE, new;
+	unsigned advice;
 	int ret = 0;
 
 	drop_old_marks(r->start, r->end);
 	if (!watch_traps(r))
 		return 0;
 	watch_alias_make(r);
+	new = may_be_backed(r, &advice);
 	/* A marker empties its page: nobody is to write meanwhile. */
 	if (frozen) {
 		atomic_fetch_add(&memory_moves, 1);
 		ret = host_mprotect((void *)r->start, r->end - r->start,
 				    r->protection & ~PROT_WRITE);
 	}
+	new = new &&ret == 0 && is_empty(r) && backed_make(r->start, r->end, advice);
+	r->backed |= new;
 	if (ret == 0)
 		ret = begin_traps(r);
 	if (ret < 0) {
-		watch_end(r, r->start, r->end, frozen);
+		watch_end(r, r->start, r->end, frozen || new);
 		watch_alias_free(r);
 		return ret;
 	}
-	if (frozen || r->by_protection)
+	if (frozen || new || r->by_protection)
 		ret = watch_apply(r, r->start, r->end);
 	return ret;
 }

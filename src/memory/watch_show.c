@@ -3,16 +3,28 @@
  * What is watched, as the kernel shows it in /proc/self/pagemap.  Rules: fs/proc/task_mmu.c,
  * pte_to_pagemap_entry().
  */
+#include "memory/backed.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
-uint64_t watch_shown(uintptr_t address, uint64_t entry)
+/* Of a file, as if it were not: with content, it is as good as mapped. */
+static uint64_t shown_backed(uintptr_t at, uint64_t entry, struct backed_run *run)
+{
+	entry &= ~PAGEMAP_FILE;
+	if (!(entry & PAGEMAP_SWAP) && backed_has(run, at))
+		entry |= PAGEMAP_PRESENT | PAGEMAP_EXCLUSIVE;
+	return entry;
+}
+
+uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct backed_run *run)
 {
 	const struct watch_range *r = watch_at(address);
 	uint64_t mark = watch_mark(address & ~((r ? r->page_size : MEMORY_PAGE) - 1));
 
 	if (mark & MARK_POISON)
 		return (entry & PAGEMAP_SOFT_DIRTY) | PAGEMAP_SWAP;
+	if (backed)
+		entry = shown_backed(address, entry, run);
 	if (!r)
 		return entry;
 	if (watch_is_missing(r, mark))
@@ -21,6 +33,9 @@ uint64_t watch_shown(uintptr_t address, uint64_t entry)
 	if (mark & MARK_PRESENT && r->shared && !(entry & PAGEMAP_PRESENT) &&
 	    watch_is_cached(r, address & ~(r->page_size - 1)))
 		entry |= PAGEMAP_PRESENT | PAGEMAP_FILE | PAGEMAP_EXCLUSIVE;
+	/* The page of zeroes, if it has no content. */
+	if (mark & MARK_PRESENT && r->backed)
+		entry |= PAGEMAP_PRESENT;
 	if (!(mark & (MARK_WP | MARK_RWP)))
 		return entry;
 	/* Where there is no page, a marker is. */

@@ -57,7 +57,7 @@ static const struct watch_range *range_of(uintptr_t start, size_t size)
 {
 	const struct watch_range *r = watch_find(start);
 
-	return r && r->start <= start && r->end - start >= size ? r : NULL;
+	return r && r->start <= start && watch_end_of(r) - start >= size ? r : NULL;
 }
 
 /* Asynchronous protection may be had of files that can't be filled. */
@@ -258,7 +258,7 @@ static bool in_one(const struct memory_vma *v, uintptr_t start, size_t size)
 
 	if (v->end - start < size)
 		return false;
-	return !r || r->start >= start + size || (r->start <= start && r->end - start >= size);
+	return !r || r->start >= start + size || range_of(start, size);
 }
 
 static long check_move(const struct uffd *u, uintptr_t to, uintptr_t from, size_t size)

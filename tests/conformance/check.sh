@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# check.sh [-x AREAS] [-u] EXPECTED DIFFERENCES COMMAND...
+# check.sh [-x AREAS] [-t AREAS] [-m FILE] [-u] EXPECTED DIFFERENCES COMMAND...
 #
 # Runs COMMAND and compares what it prints with the recorded answers of a kernel.
 # DIFFERENCES lists what is meant to differ, as the lines of a diff: "-" what the kernel
@@ -9,11 +9,12 @@
 #
 #   -x AREAS  leaves out areas: "files|mmap"
 #   -t AREAS  leaves out these areas, and says so, where the machine gives no huge pages
+#   -m FILE   like DIFFERENCES, of what differs on some kernels alone
 #   -u        runs COMMAND as an ordinary user
 set -u
-exclude= user=
+exclude= user= sometimes=/dev/null
 huge_pages=/sys/kernel/mm/transparent_hugepage/enabled
-while getopts x:t:u o; do
+while getopts x:t:m:u o; do
 	case $o in
 	x) exclude=$OPTARG ;;
 	t)
@@ -22,6 +23,7 @@ while getopts x:t:u o; do
 			exclude=${exclude:+$exclude|}$OPTARG
 		fi
 		;;
+	m) sometimes=$OPTARG ;;
 	u) user=yes ;;
 	*) exit 2 ;;
 	esac
@@ -60,7 +62,8 @@ grep -v '^#' "$work/all" | leave_out >"$work/standin"
 grep '^[-+]' "$differences" | leave_out | sort >"$work/listed"
 diff -U0 "$work/kernel" "$work/standin" | grep -v '^\(---\|+++\|@@\)' >"$work/found"
 sort "$work/found" >"$work/sorted"
-comm -13 "$work/listed" "$work/sorted" >"$work/unlisted"
+grep '^[-+]' "$sometimes" | leave_out | sort - "$work/listed" >"$work/allowed"
+comm -13 "$work/allowed" "$work/sorted" >"$work/unlisted"
 comm -23 "$work/listed" "$work/sorted" >"$work/stale"
 
 failed=0

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* memory/backed_private.h - between the files backed*.c alone. */
+#ifndef STANDIN_MEMORY_BACKED_PRIVATE_H
+#define STANDIN_MEMORY_BACKED_PRIVATE_H
+
+#include "memory/backed.h"
+
+/* Neighbours that are alike are one. */
+struct backed_area {
+	uintptr_t start, end;
+	unsigned advice; /* ADVICE_*: what the plain memory has, or would have */
+};
+
+/* The first area that ends above `address`, or NULL.  Good until any is made or removed. */
+const struct backed_area *backed_find(uintptr_t address);
+/* [start, end) is in no area any more; its contents are left alone. */
+void backed_remove(uintptr_t start, uintptr_t end);
+/* Maps the file at [start, end), out of everybody's reach: false, there can't be more mappings. */
+bool backed_map(uintptr_t start, uintptr_t end);
+/* The contents of [start, end), to be read and unmapped; to be tested with host_is_error(). */
+const void *backed_window(uintptr_t start, uintptr_t end);
+
+#endif
