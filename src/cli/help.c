@@ -93,9 +93,10 @@ static const char scsi[] =
 
 static const char kvp[] =
 	"Usage: standin kvp [OPTION]... list\n"
-	"       standin kvp [OPTION]... get KEY\n"
+	"       standin kvp [OPTION]... get [KEY]\n"
 	"       standin kvp [OPTION]... set|add|edit KEY VALUE\n"
-	"       standin kvp [OPTION]... delete KEY\n"
+	"       standin kvp [OPTION]... add-ign FILE\n"
+	"       standin kvp [OPTION]... delete KEY...\n"
 	"       standin kvp [OPTION]... clear\n"
 	"       standin kvp ip get ADAPTER [--ipv4] [--ipv6]\n"
 	"       standin kvp ip set ADAPTER [--address A] [--netmask M] [--gateway G] [--dns D]\n"

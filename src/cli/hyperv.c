@@ -174,6 +174,7 @@ int command_hyperv(int argc, char **argv)
 		status = guest_option(&o, option, argv);
 	if (status == 0 && argc - optind > 1 && strcmp(argv[optind], "raw") == 0)
 		return raw(&o, argc - optind - 1, argv + optind + 1);
+	optind = 0; /* once more, with options after the word */
 	while (status == 0 && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1)
 		status = guest_option(&o, option, argv);
 	if (status)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,10 @@
 #include "cli/cli.h"
 #include "cli/guest.h"
 #include "cli/json.h"
+
+#define IGNITION_PART                                                              \
+	990u /* bytes of a configuration in one value, as Ignition's hosts have it \
+	      */
 
 struct kvp {
 	struct guest_options guest;
@@ -68,6 +73,7 @@ static int do_list(struct kvp *k, char **argv)
 	return status == HV_S_CONT ? finish_output() : guest_status(&k->guest, k->host, status);
 }
 
+/* Without a key, all: so libhvee's kvpctl has it. */
 static int do_get(struct kvp *k, char **argv)
 {
 	unsigned from = k->pool < 0 ? 0 : (unsigned)k->pool;
@@ -75,6 +81,8 @@ static int do_get(struct kvp *k, char **argv)
 	int64_t status = HV_S_CONT;
 	unsigned pool = from;
 
+	if (!argv[0])
+		return do_list(k, argv);
 	while (status == HV_S_CONT && pool <= to)
 		status = standin_hyperv_kvp_get(k->host, pool++, argv[0], &k->pair);
 	if (status != HV_S_OK)
@@ -97,9 +105,12 @@ static int do_set(struct kvp *k, char **argv)
 
 static int do_delete(struct kvp *k, char **argv)
 {
-	return guest_status(
-		&k->guest, k->host,
-		standin_hyperv_kvp_delete(k->host, k->pool < 0 ? 0 : (unsigned)k->pool, argv[0]));
+	unsigned pool = k->pool < 0 ? 0 : (unsigned)k->pool;
+	int64_t status = HV_S_OK;
+
+	while (*argv && status == HV_S_OK)
+		status = standin_hyperv_kvp_delete(k->host, pool, *argv++);
+	return guest_status(&k->guest, k->host, status);
 }
 
 /* Only if it is there already, or only if it is not; both are the host's to see to. */
@@ -140,22 +151,75 @@ static int do_clear(struct kvp *k, char **argv)
 	return guest_status(&k->guest, k->host, status == HV_S_CONT ? HV_S_OK : status);
 }
 
+/* Of `text`, as much as a part of a configuration has: whole characters, and not nothing. */
+static size_t part_length(const char *text)
+{
+	size_t length = strnlen(text, IGNITION_PART + 1);
+
+	if (length <= IGNITION_PART)
+		return length;
+	for (length = IGNITION_PART; length > 1 && ((uint8_t)text[length] & 0xc0) == 0x80;)
+		length--;
+	return length;
+}
+
+/* The parts of `text` under numbered keys, none of which may be there. */
+static int add_parts(struct kvp *k, const char *text)
+{
+	unsigned pool = k->pool < 0 ? 0 : (unsigned)k->pool, number = 0;
+	char part[IGNITION_PART + 1], key[64];
+	int64_t status = HV_S_OK;
+
+	while (*text && status == HV_S_OK) {
+		snprintf(key, sizeof(key), "ignition.config.%u", number++);
+		snprintf(part, sizeof(part), "%.*s", (int)part_length(text), text);
+		status = standin_hyperv_kvp_get(k->host, pool, key, &k->pair);
+		if (status == HV_S_OK)
+			return guest_refuse(&k->guest, "'%s' exists already", key);
+		if (status == HV_S_CONT)
+			status = standin_hyperv_kvp_set(k->host, pool, key, REG_SZ, part);
+		text += strlen(part);
+	}
+	return guest_status(&k->guest, k->host, status);
+}
+
+/* As libhvee does it for Ignition: a file's text in as many values as it takes. */
+static int do_add_ignition(struct kvp *k, char **argv)
+{
+	FILE *file = fopen(argv[0], "re");
+	char *text = NULL;
+	size_t size = 0;
+	int status;
+
+	if (!file || (getdelim(&text, &size, '\0', file) < 0 && ferror(file))) {
+		complain("kvp: %s: %s", argv[0], strerror(errno));
+		status = 1;
+	} else {
+		status = add_parts(k, text ? text : "");
+	}
+	if (file)
+		fclose(file);
+	free(text);
+	return status;
+}
+
 static const struct verb {
 	const char *name;
-	int n_arguments;
+	int fewest, most; /* arguments */
 	const char *arguments;
 	int (*run)(struct kvp *k, char **argv);
 } verbs[] = {
-	{"get", 1, "KEY", do_get},
-	{"set", 2, "KEY VALUE", do_set},
-	{"put", 2, "KEY VALUE", do_set},
-	{"add", 2, "KEY VALUE", do_add},
-	{"edit", 2, "KEY VALUE", do_edit},
-	{"delete", 1, "KEY", do_delete},
-	{"rm", 1, "KEY", do_delete},
-	{"clear", 0, "no arguments", do_clear},
-	{"list", 0, "no arguments", do_list},
-	{"enum", 0, "no arguments", do_list},
+	{"get", 0, 1, "KEY", do_get},
+	{"set", 2, 2, "KEY VALUE", do_set},
+	{"put", 2, 2, "KEY VALUE", do_set},
+	{"add", 2, 2, "KEY VALUE", do_add},
+	{"add-ign", 1, 1, "FILE", do_add_ignition},
+	{"edit", 2, 2, "KEY VALUE", do_edit},
+	{"delete", 1, INT_MAX, "KEY...", do_delete},
+	{"rm", 1, INT_MAX, "KEY...", do_delete},
+	{"clear", 0, 0, "no arguments", do_clear},
+	{"list", 0, 0, "no arguments", do_list},
+	{"enum", 0, 0, "no arguments", do_list},
 };
 
 static int parse_type(const char *text)
@@ -215,7 +279,7 @@ static int run_verb(struct kvp *k, int argc, char **argv, int first)
 	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (strcmp(verbs[i].name, argv[0]) != 0)
 			continue;
-		if (argc - first != verbs[i].n_arguments)
+		if (argc - first < verbs[i].fewest || argc - first > verbs[i].most)
 			return usage_error("kvp", "%s takes %s", argv[0], verbs[i].arguments);
 		status = guest_open(&k->guest, STANDIN_HYPERV_KVP, false, &k->host);
 		if (status == 0) {
@@ -225,8 +289,8 @@ static int run_verb(struct kvp *k, int argc, char **argv, int first)
 		return status;
 	}
 	return usage_error("kvp",
-			   "no such thing as '%s': get, set, add, edit, delete, clear, "
-			   "list, ip or raw?",
+			   "no such thing as '%s': get, set, add, add-ign, edit, delete, "
+			   "clear, list, ip or raw?",
 			   argv[0]);
 }
 
@@ -242,7 +306,8 @@ int command_kvp(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	if (argc < 1)
-		return usage_error("kvp", "get, set, add, edit, delete, clear, list, ip or raw?");
+		return usage_error("kvp",
+				   "get, set, add, add-ign, edit, delete, clear, list, ip or raw?");
 	if (strcmp(argv[0], "ip") == 0)
 		return guest_ip(&k.guest, argc, argv);
 	if (strcmp(argv[0], "raw") == 0)

@@ -38,6 +38,20 @@ inside() {
     cat said
     return "$(cat status)"
 }
+# start_daemon SERVICE [PATH]: the kernel's, in the guest; its pid in $pid.  And what hyperv_cases.sh
+# asks for, of the last one that was started.
+start_daemon() {
+    service=$1 daemon_path=${2:-/usr/sbin/hv_${1}_daemon}
+    program="^$daemon_path -n\$"
+    inside "$daemon_path -n 9>&- & echo \$!" > pid
+    pid=$(cat pid)
+}
+# kill_daemon [SIGNAL]: and waits for its end.
+kill_daemon() { inside "kill -${1:-KILL} $pid; wait $pid 2> /dev/null; true"; }
+kill_program() { kill_daemon "$1"; }
+start_program() { start_daemon "$service" "$daemon_path"; }
+# Its device has gone, and so has it.
+revive() { inside "wait $pid 2> /dev/null; true" && start_program; }
 # host COMMAND WORDS...: what a host does with this guest.
 host() {
     local command=$1
