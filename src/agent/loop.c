@@ -40,6 +40,7 @@ struct agent {
 	struct vss vss;
 	struct fcopy fcopy;
 	struct uio uio; /* of fcopy_link, unless that is a device of messages */
+	bool more;      /* there may be packets in its ring */
 	bool frozen, ready, stop;
 	int status;
 	_Alignas(8) uint8_t message[MESSAGE_MAX];
@@ -75,6 +76,7 @@ static void failed(struct agent *a, struct link *l, int error)
 		vss_forget(&a->vss);
 	if (l == &a->fcopy_link) {
 		uio_close(&a->uio);
+		a->more = false;
 		a->kept_size = 0;
 		if (a->frozen)
 			a->cancel = true;
@@ -211,17 +213,19 @@ static void answer_fcopy(struct agent *a, const void *message, size_t size)
 	fcopy_settle(&a->fcopy);
 }
 
+static void serve_ring(struct agent *a, bool readable)
+{
+	int ret = uio_serve(&a->uio, &a->fcopy, readable);
+
+	a->more = ret > 0;
+	if (ret < 0)
+		failed(a, &a->fcopy_link, ret);
+}
+
 static void serve_fcopy(struct agent *a)
 {
 	size_t size;
-	int ret;
 
-	if (a->uio.fd >= 0) {
-		ret = uio_serve(&a->uio, &a->fcopy);
-		if (ret < 0)
-			failed(a, &a->fcopy_link, ret);
-		return;
-	}
 	size = receive(a, &a->fcopy_link);
 	if (size == 0)
 		return;
@@ -320,16 +324,24 @@ static void follow_state(struct agent *a)
 	}
 }
 
+/* Packets of copies stay in the ring while nothing may be written. */
+static bool waits_for_ring(const struct agent *a)
+{
+	return a->uio.fd >= 0 && !a->frozen;
+}
+
 static void wait_and_serve(struct agent *a)
 {
+	bool more = a->more && waits_for_ring(a);
 	struct pollfd p[] = {
 		{.fd = a->signals, .events = POLLIN},
 		{.fd = a->vss.keeper, .events = POLLIN},
 		{.fd = a->vss_link.fd, .events = POLLIN},
 		{.fd = a->kvp_link.fd, .events = POLLIN},
-		{.fd = a->frozen && a->uio.fd >= 0 ? -1 : a->fcopy_link.fd, .events = POLLIN},
+		{.fd = a->uio.fd < 0 || waits_for_ring(a) ? a->fcopy_link.fd : -1,
+		 .events = POLLIN},
 	};
-	int64_t at = due(a), left = at == CLOCK_NEVER ? 0 : at - clock_now();
+	int64_t at = more ? 0 : due(a), left = at == CLOCK_NEVER ? 0 : at - clock_now();
 	struct timespec wait = {0};
 
 	if (left > 0) {
@@ -349,7 +361,11 @@ static void wait_and_serve(struct agent *a)
 	}
 	if (p[3].revents && a->kvp_link.fd == p[3].fd)
 		serve_kvp(a);
-	if (p[4].revents && a->fcopy_link.fd == p[4].fd && !(a->frozen && a->uio.fd >= 0))
+	if (a->fcopy_link.fd != p[4].fd)
+		return;
+	if (waits_for_ring(a) && (p[4].revents || more))
+		serve_ring(a, p[4].revents);
+	else if (a->uio.fd < 0 && p[4].revents)
 		serve_fcopy(a);
 }
 

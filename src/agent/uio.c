@@ -22,6 +22,7 @@
 #define DEVICE        "/sys/bus/vmbus/devices/" HYPERV_FCOPY_INSTANCE
 #define RING_MIN      (2 * sizeof(struct hyperv_ring))
 #define RING_MAX      (64u << 20)
+#define PACKETS       64 /* at a time */
 #define FRAMEWORK     HYPERV_VERSION(3, 0)
 #define FCOPY_SERVICE HYPERV_VERSION(1, 1)
 
@@ -159,29 +160,41 @@ bool uio_answer(struct fcopy *f, void *body, size_t size)
 	return true;
 }
 
-int uio_serve(struct uio *u, struct fcopy *f)
+/* One packet.  As uio_serve(). */
+static int serve_packet(struct uio *u, struct fcopy *f)
 {
 	const struct hyperv_packet *p = (const struct hyperv_packet *)u->packet;
-	uint32_t count, one = 1;
-	int ret;
+	int ret = ring_receive(&u->in, u->packet);
+	uint32_t one = 1;
+	size_t header, size;
 
-	if (read(u->fd, &count, sizeof(count)) < 0)
+	if (ret <= 0)
+		return ret;
+	header = p->header_size * 8u;
+	size = (size_t)ret - header;
+	if (!uio_answer(f, u->packet + header, size)) {
+		log_line(LOG_WARNING, "fcopy: a packet of %zu bytes is too short", size);
+		return 1;
+	}
+	ret = ring_send(&u->out, p->transaction, u->packet + header, size);
+	if (ret < 0)
+		return ret;
+	if (write(u->fd, &one, sizeof(one)) != sizeof(one))
+		return -errno;
+	fcopy_settle(f);
+	return 1;
+}
+
+int uio_serve(struct uio *u, struct fcopy *f, bool readable)
+{
+	uint32_t count;
+	int ret = 1;
+
+	if (readable && read(u->fd, &count, sizeof(count)) < 0)
 		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
 	/* Older kernels mask it before they tell; the next is wanted, though nothing came. */
 	u->in.shared->interrupt_mask = 0;
-	while ((ret = ring_receive(&u->in, u->packet)) > 0) {
-		size_t header = p->header_size * 8u, size = (size_t)ret - header;
-
-		if (!uio_answer(f, u->packet + header, size)) {
-			log_line(LOG_WARNING, "fcopy: a packet of %zu bytes is too short", size);
-			continue;
-		}
-		ret = ring_send(&u->out, p->transaction, u->packet + header, size);
-		if (ret < 0)
-			return ret;
-		if (write(u->fd, &one, sizeof(one)) != sizeof(one))
-			return -errno;
-		fcopy_settle(f);
-	}
+	for (unsigned i = 0; i < PACKETS && ret > 0; i++)
+		ret = serve_packet(u, f);
 	return ret;
 }

@@ -28,8 +28,12 @@ struct uio {
 int uio_open(struct uio *u, int (*open_device)(const char *path));
 void uio_close(struct uio *u);
 
-/* It is readable: answers what has come.  -errno: it must be closed. */
-int uio_serve(struct uio *u, struct fcopy *f);
+/*
+ * Answers what has come; `readable`: the device is.  1: there may be more, without it being
+ * readable once more, since a host that sends as fast as it is served must not keep the agent from
+ * all else.  0, or -errno: it must be closed.
+ */
+int uio_serve(struct uio *u, struct fcopy *f, bool readable);
 
 /*
  * Turns the body of a packet, `size` bytes, into its answer of the same size; false: it is too

@@ -694,7 +694,7 @@ static int serve(struct host *h, struct fcopy *f)
 	uint32_t count = 1;
 
 	assert_int_equal(send(h->interrupt, &count, sizeof(count), 0), sizeof(count));
-	return uio_serve(&h->uio, f);
+	return uio_serve(&h->uio, f, true);
 }
 
 /* A message and the status of its answer, of which the guest interrupts. */
@@ -725,6 +725,7 @@ static void test_channel(void **state)
 	struct hv_fcopy_hdr complete = {.operation = COMPLETE_FCOPY};
 	struct host *h = host_start();
 	struct yard *y = *state;
+	unsigned served;
 
 	wide((uint8_t *)&begin + offsetof(struct hv_start_fcopy, file_name), u"é", 4);
 	wide((uint8_t *)&begin + offsetof(struct hv_start_fcopy, path_name), u"/", 4);
@@ -751,6 +752,17 @@ static void test_channel(void **state)
 		assert_int_equal(h->uio.in.shared->interrupt_mask, 0);
 	}
 	assert_int_equal(ring_receive(&h->in, h->packet), 0);
+	/* Others have their turn, too. */
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(ring_send(&h->out, i, ic(y->data.data, HYPERV_IC_FCOPY), 40), 0);
+	assert_int_equal(serve(h, &y->fcopy), 1);
+	for (served = 0; ring_receive(&h->in, h->packet) > 0; served++)
+		;
+	assert_in_range(served, 1, 99);
+	assert_int_equal(uio_serve(&h->uio, &y->fcopy, false), 0);
+	for (; ring_receive(&h->in, h->packet) > 0; served++)
+		;
+	assert_int_equal(served, 100);
 	h->uio.in.shared->write_index = 3;
 	assert_int_equal(serve(h, &y->fcopy), -EIO);
 	/* A host that does not read its answers. */
