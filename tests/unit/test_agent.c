@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,8 +32,9 @@
 /* Shared with the agent and the process that freezes for it. */
 static struct freezing {
 	_Atomic unsigned n;
-	_Atomic int fail_at, error;               /* freezing the mount of that number */
-	_Atomic int hang_freeze_at, hang_thaw_at; /* before that entry, until it is another */
+	_Atomic int fail_at, error;          /* freezing the mount of that number */
+	_Atomic bool hang_freeze, hang_thaw; /* while set, that of "b" waits */
+	_Atomic bool hangs;                  /* it does */
 	_Atomic pid_t keeper;
 	struct {
 		bool freeze;
@@ -42,18 +44,23 @@ static struct freezing {
 
 static int write_down(int fd, unsigned long command)
 {
-	_Atomic int *hang_at =
-		command == FIFREEZE ? &freezing->hang_freeze_at : &freezing->hang_thaw_at;
-	char link[32], path[64] = "";
-	unsigned i = freezing->n;
+	_Atomic bool *hang = command == FIFREEZE ? &freezing->hang_freeze : &freezing->hang_thaw;
+	char link[32], path[64] = "", *name;
+	unsigned i;
 
 	if (command == FIFREEZE)
 		freezing->keeper = getppid();
-	while (*hang_at == (int)i)
-		usleep(1000);
-	i = freezing->n;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	if (readlink(link, path, sizeof(path) - 1) < 0 || i == LOG_MAX)
+	if (readlink(link, path, sizeof(path) - 1) < 0)
+		return -1;
+	name = strrchr(path, '/');
+	while (*hang && strcmp(name, "/b") == 0) {
+		freezing->hangs = true;
+		usleep(1000);
+	}
+	freezing->hangs = false;
+	i = freezing->n;
+	if (i == LOG_MAX)
 		return -1;
 	freezing->log[i].freeze = command == FIFREEZE;
 	strcpy(freezing->log[i].path, path);
@@ -102,7 +109,7 @@ static int setup(void **state)
 	s->rig.options.mounts = s->mounts;
 	s->rig.options.freeze = write_down;
 	memset(freezing, 0, sizeof(*freezing));
-	freezing->fail_at = freezing->hang_freeze_at = freezing->hang_thaw_at = -1;
+	freezing->fail_at = -1;
 	s->kvp = s->vss = s->fcopy = -1;
 	*state = s;
 	return 0;
@@ -148,6 +155,12 @@ static void check_log(const struct scene *s, const char *expected)
 static void wait_for_log(unsigned n)
 {
 	for (unsigned i = 0; i < 20000 && freezing->n < n; i++)
+		usleep(1000);
+}
+
+static void wait_for_hanging(void)
+{
+	for (unsigned i = 0; i < 20000 && !freezing->hangs; i++)
 		usleep(1000);
 }
 
@@ -344,10 +357,10 @@ static void test_freeze_hangs(void **state)
 
 	s->rig.options.freeze_timeout = 1;
 	start(s);
-	freezing->hang_freeze_at = 1;
+	freezing->hang_freeze = true;
 	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_E_FAIL);
 	check_log(s, "Fa Ta ");
-	freezing->hang_freeze_at = -1;
+	freezing->hang_freeze = false;
 	wait_for_log(5);
 	check_log(s, "Fa Ta Fb Tb Ta ");
 	freezing->n = 0;
@@ -364,20 +377,20 @@ static void test_freeze_hangs_at_end(void **state)
 	struct scene *s = *state;
 
 	start(s);
-	freezing->hang_freeze_at = 1;
+	freezing->hang_freeze = true;
 	assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
-	wait_for_log(1);
+	wait_for_hanging();
 	assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_THAW), HV_S_OK);
 	check_log(s, "Fa Ta ");
-	freezing->hang_freeze_at = -1;
+	freezing->hang_freeze = false;
 	wait_for_log(5);
 	freezing->n = 0;
-	freezing->hang_freeze_at = 1;
+	freezing->hang_freeze = true;
 	assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
-	wait_for_log(1);
+	wait_for_hanging();
 	check_ended(s, SIGTERM);
 	check_log(s, "Fa Ta ");
-	freezing->hang_freeze_at = -1;
+	freezing->hang_freeze = false;
 	wait_for_log(5);
 	check_log(s, "Fa Ta Fb Tb Ta ");
 }
@@ -392,7 +405,7 @@ static void test_freeze_while_thawing(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		freezing->n = 0;
 		assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_S_OK);
-		freezing->hang_thaw_at = 4;
+		freezing->hang_thaw = true;
 		if (i == 0) {
 			assert_int_equal(send(s->vss, &m, sizeof(m), 0), sizeof(m));
 		} else {
@@ -401,7 +414,7 @@ static void test_freeze_while_thawing(void **state)
 		}
 		wait_for_log(4);
 		assert_int_equal(agent_rig_ask_vss(s->vss, VSS_OP_FREEZE), HV_E_FAIL);
-		freezing->hang_thaw_at = -1;
+		freezing->hang_thaw = false;
 		wait_for_log(6);
 		check_log(s, "Fa Fb F/ T/ Tb Ta ");
 		freezing->n = 0;
