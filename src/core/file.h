@@ -72,10 +72,11 @@ struct file_ops {
 	 */
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
 	/*
-	 * Whether poll says POLLERR and nothing else.  If not, and it is going to wait, the file
-	 * may do so a little by itself.  NULL: no.
+	 * What poll says, of POLLIN and POLLERR, where the file doesn't leave that to its
+	 * descriptor: 0.  If poll is going to wait, the file may do so a little by itself.
+	 * NULL: 0.
 	 */
-	bool (*polled)(struct file *f, bool waits);
+	short (*polled)(struct file *f, bool waits);
 	/*
 	 * Writes the lines that fdinfo shows of such a file, beside those of all files: their
 	 * length, less than `size`.  NULL: none.

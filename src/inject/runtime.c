@@ -88,16 +88,16 @@ static int runtime_describe(int fd, char *text, size_t size)
 	return length;
 }
 
-static bool runtime_polled(int fd, bool waits)
+static short runtime_polled(int fd, bool waits)
 {
 	struct file *f = file_get(fd);
-	bool error;
+	short events;
 
 	if (!f)
-		return false;
-	error = f->ops->polled && f->ops->polled(f, waits);
+		return 0;
+	events = f->ops->polled ? f->ops->polled(f, waits) : 0;
 	file_put(f);
-	return error;
+	return events;
 }
 
 static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)

@@ -104,7 +104,7 @@ struct runtime {
 	 * whether it is in error where the placeholder isn't.
 	 */
 	const _Atomic bool *polls;
-	bool (*polled)(int fd, bool waits);
+	short (*polled)(int fd, bool waits);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

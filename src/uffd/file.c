@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,13 +106,11 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 }
 
 /* One that blocks can't be waited for. */
-static bool file_polled(struct file *f, bool waits)
+static short file_polled(struct file *f, bool waits)
 {
 	if (!initialized(f->priv) || uffd_blocks(f))
-		return true;
-	if (waits)
-		uffd_before_poll(f->priv);
-	return false;
+		return POLLERR;
+	return uffd_poll(f->priv, waits) ? POLLIN : 0;
 }
 
 static int file_describe(struct file *f, char *text, size_t size)

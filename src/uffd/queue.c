@@ -2,6 +2,10 @@
 /*
  * Messages, and who waits for them.
  *
+ * For who waits by a system call, each message puts a byte into the pipe that the descriptor is
+ * of.  That takes as much time as all else that a message does; so if a thread of this process
+ * waits here, and looks for itself, nothing is put there.
+ *
  * A reader that finds none sleeps on a futex, which restarts or is interrupted by signals as a
  * read(2) is.  It can be cancelled there, as a thread in read(2) can; then its clean-up handler
  * gives back what the call holds.
@@ -53,46 +57,81 @@ void uffd_queue_init(struct uffd *u)
 	init(&u->events);
 }
 
-/*
- * Tells poll that nothing is left.  Bytes may be on their way yet: then whoever writes the last
- * one comes here again.
- */
-static void show(struct uffd *u)
+static void show(struct uffd *u);
+
+/* Without the lock: a reader hears of a message. */
+static void tell(void *context)
 {
-	if (!u->readable || first(&u->pending) || first(&u->events))
-		return;
-	atomic_store(&u->stale, true);
-	u->bytes -= placeholder_pipe_empty(u->self, u->peer);
-	if (u->bytes)
-		return;
-	atomic_store(&u->stale, false);
-	u->readable = false;
+	struct uffd *u = context;
+
+	atomic_fetch_add(&u->told, 1);
+	if (atomic_load(&u->readers))
+		host_syscall(SYS_futex, &u->arrivals, FUTEX_WAKE_PRIVATE, 1);
 }
 
-/* Without the lock: the byte of a message, and a reader. */
-static void tell(void *context)
+/* The same, and its byte. */
+static void tell_all(void *context)
 {
 	struct uffd *u = context;
 	uint64_t signals;
 
 	placeholder_pipe_fill(u->peer);
-	atomic_fetch_add(&u->told, 1);
 	if (atomic_load(&u->stale)) {
 		memory_lock(&signals);
 		show(u);
 		memory_unlock(&signals);
 	}
-	if (atomic_load(&u->readers))
-		host_syscall(SYS_futex, &u->arrivals, FUTEX_WAKE_PRIVATE, 1);
+	tell(u);
+}
+
+/* Whether there are threads that take what is there without a byte. */
+static bool leave_to_takers(struct uffd *u)
+{
+	uint32_t takers = atomic_load(&u->takers);
+
+	while (takers & ~UFFD_QUIET)
+		if (atomic_compare_exchange_weak(&u->takers, &takers, takers | UFFD_QUIET))
+			return true;
+	return false;
+}
+
+static void announce(struct uffd *u)
+{
+	if (leave_to_takers(u)) {
+		memory_later(tell, u);
+		return;
+	}
+	atomic_fetch_and(&u->takers, ~UFFD_QUIET);
+	u->bytes++;
+	memory_later(tell_all, u);
+}
+
+/*
+ * Messages have gone.  Bytes that go with them may be on their way yet: then whoever writes the
+ * last one comes here again.  What is left may be without any.
+ */
+static void show(struct uffd *u)
+{
+	if (first(&u->pending) || first(&u->events)) {
+		if (!u->bytes)
+			announce(u);
+		return;
+	}
+	atomic_store(&u->readable, false);
+	atomic_fetch_and(&u->takers, ~UFFD_QUIET);
+	atomic_store(&u->stale, u->bytes != 0);
+	if (!u->bytes)
+		return;
+	u->bytes -= placeholder_pipe_empty(u->self, u->peer);
+	atomic_store(&u->stale, u->bytes != 0);
 }
 
 void uffd_queue_add(struct uffd *u, struct uffd_link *queue, struct uffd_message *m)
 {
 	append(queue, &m->link);
-	u->readable = true;
-	u->bytes++;
+	atomic_store(&u->readable, true);
 	atomic_fetch_add(&u->arrivals, 1);
-	memory_later(tell, u);
+	announce(u);
 }
 
 void uffd_queue_withdraw(struct uffd *u, struct uffd_message *m)
@@ -165,8 +204,10 @@ static long take_event(struct uffd *u, struct uffd_event *e, int *ret_descriptor
 
 	if (e->descriptor >= 0) {
 		*ret_descriptor = (int)host_syscall(SYS_fcntl, e->descriptor, command, 0);
-		if (*ret_descriptor < 0)
+		if (*ret_descriptor < 0) {
+			show(u);
 			return *ret_descriptor;
+		}
 	}
 	uffd_event_complete(e);
 	return 0;
@@ -205,21 +246,18 @@ static long deliver(int fd, struct uffd_msg *message)
 	return ret;
 }
 
-static void stop_reading(struct uffd *u)
-{
-	uint64_t signals;
-
-	memory_lock(&signals);
-	u->readers--;
-	memory_unlock(&signals);
-}
-
 /* A thread that is cancelled: its call ends here, and the call's reference with it. */
 static void cancelled(void *file)
 {
 	struct file *f = file;
+	struct uffd *u = f->priv;
+	uint64_t signals;
 
-	stop_reading(f->priv);
+	memory_lock(&signals);
+	u->takers--;
+	u->readers--;
+	show(u);
+	memory_unlock(&signals);
 	file_put(f);
 }
 
@@ -251,28 +289,28 @@ static long next(struct file *f, bool may_wait, struct uffd_msg *message)
 	struct uffd *u = f->priv;
 	uint64_t signals;
 	uint32_t arrivals, told;
-	bool tried = false, wait = false, slept = false;
+	bool wait = false, waited = false, slept = false;
 	unsigned time = 0;
-	long ret, interrupted = 0;
+	long ret = 0, interrupted = 0;
 	int fd;
 
 	for (;;) {
-		if (!wait && (tried || !atomic_load(&u->readable))) {
+		if (!wait && (ret == -EAGAIN || !atomic_load(&u->readable))) {
 			if (!may_wait || !uffd_blocks(f))
 				return -EAGAIN;
 			wait = true;
 			time = reader_time();
 		}
-		tried = true;
 		memory_lock(&signals);
-		if (slept)
-			u->readers--;
+		u->takers -= waited;
+		u->readers -= slept;
 		told = atomic_load(&u->told);
 		ret = uffd_take(u, message, &fd);
 		arrivals = atomic_load(&u->arrivals);
-		slept = ret == -EAGAIN && wait && !time && !interrupted;
-		if (slept)
-			u->readers++;
+		waited = ret == -EAGAIN && wait && !interrupted;
+		slept = waited && !time;
+		u->takers += waited;
+		u->readers += slept;
 		memory_unlock(&signals);
 		if (ret == -EAGAIN && interrupted)
 			return interrupted;
@@ -288,13 +326,16 @@ static long next(struct file *f, bool may_wait, struct uffd_msg *message)
 	}
 }
 
-void uffd_before_poll(struct uffd *u)
+bool uffd_poll(struct uffd *u, bool waits)
 {
 	uint32_t told = atomic_load(&u->told);
-	unsigned time = atomic_load(&u->readable) ? 0 : reader_time();
+	unsigned time = waits && !atomic_load(&u->readable) ? reader_time() : 0;
 
-	if (time)
-		uffd_spin(&reader_spin, time, &u->told, told);
+	if (!time)
+		return atomic_load(&u->takers) & UFFD_QUIET;
+	atomic_fetch_add(&u->takers, 1);
+	uffd_spin(&reader_spin, time, &u->told, told);
+	return atomic_fetch_sub(&u->takers, 1) & UFFD_QUIET;
 }
 
 ssize_t uffd_read(struct file *f, void *buffer, size_t size, off_t offset)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,9 +204,9 @@ static long wait_readable(struct file *f)
 	return ret < 0 && ret != -EAGAIN ? ret : 0;
 }
 
-static bool remote_polled(struct file *f, bool waits)
+static short remote_polled(struct file *f, bool waits)
 {
-	return uffd_blocks(f);
+	return uffd_blocks(f) ? POLLERR : 0;
 }
 
 static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offset)

@@ -49,21 +49,24 @@ struct uffd {
 		features; /* UFFD_FEATURE_*, UFFD_INITIALIZED; read without the lock, too */
 	_Atomic unsigned changing; /* calls that change mappings and wait for a reader: what would
 				    * change pages is -EAGAIN meanwhile */
-	_Atomic bool readable;     /* what poll says */
+	_Atomic bool readable;     /* there are messages */
 
 	struct uffd_link pending; /* faults that nobody has read, in the order of their arrival */
 	struct uffd_link read;    /* faults that somebody has, and that are not resolved */
 	struct uffd_link events;  /* other messages that nobody has read */
 
-	_Atomic unsigned readers;  /* threads that wait for a message */
+	_Atomic uint32_t takers;   /* threads that wait for a message and look for themselves;
+				    * UFFD_QUIET: there are some that the pipe doesn't tell */
+	_Atomic unsigned readers;  /* those of them that sleep */
 	_Atomic uint32_t arrivals; /* a futex of theirs */
-	_Atomic uint32_t told;     /* messages that poll has been told of */
+	_Atomic uint32_t told;     /* messages that somebody has been told of */
 
 	unsigned bytes;     /* in the pipe, or on their way there */
 	_Atomic bool stale; /* they are to go */
 
 	struct uffd *next; /* of all contexts of this process */
 };
+#define UFFD_QUIET ((uint32_t)1 << 31)
 
 /* A message in a queue, and somebody who waits until it is done with. */
 struct uffd_message {
@@ -101,8 +104,11 @@ void uffd_queue_complete(struct uffd *u, struct uffd_message *m);
 void uffd_wake(struct uffd *u, uint64_t start, uint64_t size);
 /* How many faults wait that nobody has read, and that somebody has. */
 void uffd_queue_count(const struct uffd *u, unsigned long *ret_pending, unsigned long *ret_read);
-/* Somebody is about to wait until the descriptor is readable.  Without the lock. */
-void uffd_before_poll(struct uffd *u);
+/*
+ * Whether there is a message that the descriptor doesn't tell of.  Who `waits` looks out for one a
+ * little.  Without the lock.
+ */
+bool uffd_poll(struct uffd *u, bool waits);
 /*
  * read(2) of a context: as many messages as there is room for; waits for the first of them
  * unless the descriptor is O_NONBLOCK.  Without the lock.

@@ -491,6 +491,32 @@ static void test_a_reader_waits(void **state)
 	finish();
 }
 
+/* Two come while it sleeps: of the one that it leaves, poll is told. */
+static void test_what_a_reader_leaves(void **state)
+{
+	pthread_t reader, thread[2];
+	struct uffd_msg m;
+	uint64_t signals;
+	void *got;
+
+	start(0, 0);
+	assert_int_equal(pthread_create(&reader, NULL, read_one, &m), 0);
+	wait_asleep();
+	memory_lock(&signals);
+	thread[0] = start_touching(0);
+	thread[1] = start_touching(1);
+	memory_unlock(&signals);
+	pthread_join(reader, &got);
+	assert_int_equal((long)got, sizeof(m));
+	wait_readable();
+	assert_int_equal(read_messages(&m, 1), sizeof(m));
+	assert_false(is_readable());
+	assert_int_equal(copy_pages(0, 2, 0), 2 * PAGE);
+	assert_int_equal(join(thread[0]), 'a');
+	assert_int_equal(join(thread[1]), 'a');
+	finish();
+}
+
 /* Nothing of its call stays behind: the last descriptor's end is the context's, and wakes. */
 static void test_a_cancelled_reader(void **state)
 {
@@ -553,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_unregistering_wakes),
 		cmocka_unit_test(test_closing_wakes),
 		cmocka_unit_test(test_a_reader_waits),
+		cmocka_unit_test(test_what_a_reader_leaves),
 		cmocka_unit_test(test_a_cancelled_reader),
 		cmocka_unit_test(test_no_message_but_a_signal),
 	};

@@ -5,53 +5,71 @@
  * what it does then is often what would have been waited for.
  *
  * A placeholder can't be made to say POLLERR.  So where a file says it, poll and select don't
- * wait, and their answer is corrected; what epoll says goes without.
+ * wait, and their answer is corrected; what epoll says goes without.  A file that knows that it is
+ * readable, by POLLIN, is asked before the kernel is, but by poll only.
  */
 #include "next.h"
 
-/* ---- POLLERR ---- */
+/* ---- what files say by themselves ---- */
 
-static bool in_error(const struct runtime *rt, int fd, bool waits)
+/* Whether there are such files. */
+static bool speak(const struct runtime *rt)
 {
-	return fd_ours(fd) && rt->polled(fd, waits);
+	return atomic_load_explicit(rt->polls, memory_order_relaxed);
 }
 
-static bool any_polled_in_error(const struct runtime *rt, const struct pollfd *fds, nfds_t count,
-				bool waits)
+static short polled(const struct runtime *rt, int fd, bool waits)
+{
+	return fd_ours(fd) ? rt->polled(fd, waits) : 0;
+}
+
+/* One of them may wait a little. */
+static bool any_speaks(const struct runtime *rt, const struct pollfd *fds, nfds_t count, bool waits)
 {
 	struct pollfd p;
 
-	if (likely(!atomic_load_explicit(rt->polls, memory_order_relaxed)))
-		return false;
-	for (nfds_t i = 0; i < count && rt->fetch(&p, &fds[i], sizeof(p)) == 0; i++)
-		if (in_error(rt, p.fd, waits && count == 1 && (p.events & POLLIN)))
+	for (nfds_t i = 0; i < count && rt->fetch(&p, &fds[i], sizeof(p)) == 0; i++) {
+		if (!fd_ours(p.fd))
+			continue;
+		if (rt->polled(p.fd, waits && (p.events & POLLIN)) & (p.events | POLLERR))
 			return true;
+		waits = false;
+	}
 	return false;
 }
 
-static COLD int poll_errors(const struct runtime *rt, struct pollfd *fds, nfds_t count)
+/* 0: what one said is no longer so. */
+static COLD int poll_ours(const struct runtime *rt, struct pollfd *fds, nfds_t count)
 {
 	int n = next_poll(fds, count, 0);
 
 	for (nfds_t i = 0; n >= 0 && i < count; i++) {
-		if (!in_error(rt, fds[i].fd, false))
+		short events = polled(rt, fds[i].fd, false) & (fds[i].events | POLLERR);
+
+		if (!events)
 			continue;
 		n += !fds[i].revents;
-		fds[i].revents = POLLERR;
+		fds[i].revents = events;
 	}
 	return n;
 }
 
 /* poll(2), or the call that stands for it. */
-#define POLL(fds, count, waits, call)                                 \
-	({                                                            \
-		const struct runtime *rt_ = live();                   \
-                                                                      \
-		rt_->before_wait();                                   \
-		unlikely(any_polled_in_error(rt_, fds, count, waits)) \
-			? poll_errors(rt_, fds, count)                \
-			: (call);                                     \
+#define POLL(fds, count, waits, call)                                           \
+	({                                                                      \
+		const struct runtime *rt_ = live();                             \
+		int n_ = 0;                                                     \
+                                                                                \
+		rt_->before_wait();                                             \
+		if (unlikely(speak(rt_)) && any_speaks(rt_, fds, count, waits)) \
+			n_ = poll_ours(rt_, fds, count);                        \
+		n_ ? n_ : (call);                                               \
 	})
+
+static bool in_error(const struct runtime *rt, int fd)
+{
+	return polled(rt, fd, false) & POLLERR;
+}
 
 static bool is_set(int fd, const fd_set *set)
 {
@@ -61,10 +79,10 @@ static bool is_set(int fd, const fd_set *set)
 static bool any_selected_in_error(const struct runtime *rt, int count, const fd_set *in,
 				  const fd_set *out)
 {
-	if (likely(!atomic_load_explicit(rt->polls, memory_order_relaxed)))
+	if (likely(!speak(rt)))
 		return false;
 	for (int fd = 0; fd < count && fd < FD_SETSIZE; fd++)
-		if ((is_set(fd, in) || is_set(fd, out)) && in_error(rt, fd, false))
+		if ((is_set(fd, in) || is_set(fd, out)) && in_error(rt, fd))
 			return true;
 	return false;
 }
@@ -75,7 +93,7 @@ static int correct_set(const struct runtime *rt, int count, const fd_set *asked,
 	int more = 0;
 
 	for (int fd = 0; set && fd < count && fd < FD_SETSIZE; fd++) {
-		if (!FD_ISSET(fd, asked) || FD_ISSET(fd, set) || !in_error(rt, fd, false))
+		if (!FD_ISSET(fd, asked) || FD_ISSET(fd, set) || !in_error(rt, fd))
 			continue;
 		FD_SET(fd, set);
 		more++;
@@ -111,6 +129,15 @@ static COLD int select_errors(const struct runtime *rt, int count, fd_set *in, f
 	})
 
 /* ---- the calls ---- */
+
+static bool takes_time(const struct timespec *timeout)
+{
+	struct timespec t;
+
+	if (!timeout)
+		return true;
+	return live()->fetch(&t, timeout, sizeof(t)) == 0 && (t.tv_sec || t.tv_nsec);
+}
 
 int live_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
@@ -163,7 +190,7 @@ int live_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 {
 	sigset_t copy;
 
-	return POLL(fds, count, true,
+	return POLL(fds, count, takes_time(timeout),
 		    next_ppoll(fds, count, timeout, mask_to_wait_with(set, &copy)));
 }
 
@@ -172,7 +199,7 @@ int live___ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *ti
 {
 	sigset_t copy;
 
-	return POLL(fds, count, true,
+	return POLL(fds, count, takes_time(timeout),
 		    next___ppoll_chk(fds, count, timeout, mask_to_wait_with(set, &copy), room));
 }
 
