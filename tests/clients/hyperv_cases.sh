@@ -344,6 +344,7 @@ stressed() {
     local writer i
     (while :; do head -c 65536 /dev/zero > mnt/stress && echo >> mnt/count; done) &
     writer=$!
+    within_time test -s mnt/count
     for i in 1 2 3 4 5 6 7 8; do
         host vss backup -- sh -c "cp mnt/count count.$i" || break
         within_time eval '[ "$(wc -l < mnt/count)" -gt "$(wc -l < count.'$i')" ]' || break
