@@ -15,6 +15,13 @@ struct backed_area {
 const struct backed_area *backed_find(uintptr_t address);
 /* [start, end) is in no area any more; its contents are left alone. */
 void backed_remove(uintptr_t start, uintptr_t end);
+/* ---- backed_file.c ---- */
+
+/* Whether there is the file, and it may be written to. */
+bool backed_file_make(void);
+void backed_file_forked(void);
+/* The contents of [start, end) go. */
+void backed_punch(uintptr_t start, uintptr_t end);
 /* Maps the file at [start, end), out of everybody's reach: false, there can't be more mappings. */
 bool backed_map(uintptr_t start, uintptr_t end);
 /* The contents of [start, end), to be read and unmapped; to be tested with host_is_error(). */

@@ -180,6 +180,37 @@ static void test_source_that_ends(void **state)
 	munmap(from, PAGE);
 }
 
+/* Where there are huge pages, what is filled at once is in some; they are given back in part. */
+static void test_large_copies(void **state)
+{
+	const size_t size = 2 * MEMORY_UNIT;
+	char *p = backed(3 * MEMORY_UNIT), *from = rig_map(size + PAGE);
+	size_t before = pages_of_file();
+
+	rig_fill(from, size, 11);
+	assert_int_equal(rig_copy(p + PAGE, from, size, 0), (long)size);
+	assert_int_equal(rig_check(p + PAGE, size, 11), -1);
+	assert_int_equal(pages_of_file(), before + size / PAGE);
+	assert_int_equal(rig_madvise(p + MEMORY_UNIT, 3 * PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(pages_of_file(), before + size / PAGE - 3);
+	assert_int_equal(rig_check(p + PAGE, MEMORY_UNIT - PAGE, 11), -1);
+	assert_true(rig_is_page(p + MEMORY_UNIT + 2 * PAGE));
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_true(rig_is_page(p));
+	/* A source that ends in the middle of one. */
+	assert_int_equal(rig_madvise(p, size + PAGE, MADV_DONTNEED), 0);
+	assert_int_equal(pages_of_file(), before);
+	munmap(from + size - 5 * PAGE, 6 * PAGE);
+	assert_int_equal(rig_copy(p, from, size, 0), (long)(size - 5 * PAGE));
+	assert_int_equal(pages_of_file(), before + size / PAGE - 5);
+	assert_int_equal(rig_check(p, size - 5 * PAGE, 11), -1);
+	assert_true(rig_is_page(p + size - 5 * PAGE));
+	assert_int_equal(watch_rig_messages(), 3);
+	rig_munmap(p, 3 * MEMORY_UNIT);
+	munmap(from, size - 5 * PAGE);
+	assert_int_equal(pages_of_file(), before);
+}
+
 /* What is there already, or is locked, or is more than memory, is left alone. */
 static void test_not_backed(void **state)
 {
@@ -631,6 +662,7 @@ static void test_threads(void **state)
 	X(test_pages_are_given_back)    \
 	X(test_unmapped_without_a_word) \
 	X(test_source_that_ends)        \
+	X(test_large_copies)            \
 	X(test_not_backed)              \
 	X(test_plain_memory)            \
 	X(test_advice)                  \
