@@ -270,6 +270,27 @@ void hyperv_ready(struct hyperv_service *s)
 	hyperv_receive(s);
 }
 
+void hyperv_refuse(struct hyperv_service *s)
+{
+	if (!hyperv_disarm(s))
+		return;
+	hyperv_respond_status(s, HV_E_FAIL);
+	s->state = HYPERV_READY; /* the next packet is taken by who has taken this one */
+}
+
+void hyperv_give_up(struct hyperv_service *s)
+{
+	hyperv_respond_status(s, HV_E_FAIL);
+	hyperv_ready(s);
+}
+
+void hyperv_reset(struct hyperv_service *s)
+{
+	if (hyperv_disarm(s))
+		hyperv_respond_status(s, HV_E_FAIL);
+	s->state = HYPERV_INIT;
+}
+
 /* ---- looking instead of waiting ---- */
 
 /* Giving way between two looks, since the host may be on this very processor. */

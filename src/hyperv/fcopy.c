@@ -51,10 +51,8 @@ static int send_request(struct hyperv_service *s)
 static void ask_daemon(struct hyperv_service *s)
 {
 	s->state = HYPERV_ASKED;
-	if (send_request(s) < 0 && hyperv_disarm(s)) {
-		hyperv_respond_status(s, HV_E_FAIL);
-		s->state = HYPERV_READY;
-	}
+	if (send_request(s) < 0)
+		hyperv_refuse(s);
 }
 
 static void received(struct hyperv_service *s)
@@ -78,19 +76,13 @@ static void received(struct hyperv_service *s)
 
 /* ---- the daemon ---- */
 
-static void registration_read(struct hyperv_service *s)
-{
-	hyperv_ready(s);
-}
-
 static int handshake(struct hyperv_service *s, uint32_t version)
 {
 	static const uint32_t ours = FCOPY_CURRENT_VERSION;
 
 	if (version != FCOPY_VERSION_0 && version != FCOPY_VERSION_1)
 		return -EINVAL;
-	if (version == FCOPY_VERSION_1 &&
-	    hyperv_send(s, &ours, sizeof(ours), registration_read) < 0)
+	if (version == FCOPY_VERSION_1 && hyperv_send(s, &ours, sizeof(ours), hyperv_ready) < 0)
 		return -EFAULT;
 	s->registered = version;
 	return 0;
@@ -115,20 +107,7 @@ static int written(struct hyperv_service *s, const void *message, size_t size)
 	return 0;
 }
 
-/* ---- otherwise ---- */
-
-static void timed_out(struct hyperv_service *s)
-{
-	hyperv_respond_status(s, HV_E_FAIL);
-	hyperv_ready(s);
-}
-
-static void reset(struct hyperv_service *s)
-{
-	s->state = HYPERV_INIT;
-	if (hyperv_disarm(s))
-		hyperv_respond_status(s, HV_E_FAIL);
-}
+/* ---- the machine sleeps ---- */
 
 /* The daemon may be in the middle of a file: a CANCEL that nobody has asked for. */
 static void suspend(struct hyperv_service *s)
@@ -151,8 +130,8 @@ static const struct hyperv_kind kind = {
 	.kept = sizeof(uint32_t),
 	.may_receive = may_receive,
 	.received = received,
-	.timed_out = timed_out,
-	.reset = reset,
+	.timed_out = hyperv_give_up,
+	.reset = hyperv_reset,
 	.suspend = suspend,
 };
 

@@ -101,7 +101,6 @@ struct hyperv_service {
 	uint64_t request;               /* the host's name for it */
 	struct hyperv_connection *from; /* whose it is; NULL: nobody's any more */
 	uint64_t deadline;              /* of the daemon's reply, ns of CLOCK_MONOTONIC; 0: none */
-	bool host_waits;                /* it has asked before there was a daemon */
 	struct hyperv_version framework, version; /* negotiated; major 0: not yet */
 
 	/* The channel. */
@@ -176,6 +175,13 @@ void hyperv_respond(struct hyperv_service *s);
 void hyperv_respond_status(struct hyperv_service *s, uint32_t status);
 /* The transaction is over: HYPERV_READY, and the next packet. */
 void hyperv_ready(struct hyperv_service *s);
+/*
+ * The transaction fails: what the daemon was to read can't be left for it; it did not reply in
+ * time (struct hyperv_kind.timed_out); or it has closed the file (reset).
+ */
+void hyperv_refuse(struct hyperv_service *s);
+void hyperv_give_up(struct hyperv_service *s);
+void hyperv_reset(struct hyperv_service *s);
 /* All hosts are gone from the channel. */
 void hyperv_disconnect(struct hyperv_service *s);
 /* The descriptors of connections are closed, and nobody is told. */

@@ -20,14 +20,7 @@
 static const struct hyperv_version frameworks[] = {{3, 0}, {1, 0}};
 static const struct hyperv_version versions[] = {{4, 0}, {3, 0}, {1, 0}};
 
-static void reply(struct hyperv_service *s, const struct hv_kvp_msg *m, uint32_t status);
-
 /* ---- the daemon registers ---- */
-
-static void registration_read(struct hyperv_service *s)
-{
-	hyperv_ready(s);
-}
 
 static int handshake(struct hyperv_service *s, const struct hv_kvp_msg *m)
 {
@@ -37,15 +30,17 @@ static int handshake(struct hyperv_service *s, const struct hv_kvp_msg *m)
 		return -EINVAL;
 	s->registered = m->kvp_hdr.operation;
 	strcpy((char *)answer.body.kvp_register.version, DRIVER_VERSION);
-	return hyperv_send(s, &answer, sizeof(answer), registration_read);
+	return hyperv_send(s, &answer, sizeof(answer), hyperv_ready);
 }
 
 /* ---- the host asks ---- */
 
+/*
+ * A host that is too early waits until there is a daemon.  The kernel looks once more after 55
+ * seconds (HV_UTIL_NEGO_TIMEOUT), and if there is none, lets it wait on.
+ */
 static bool may_receive(struct hyperv_service *s)
 {
-	if (s->state < HYPERV_READY)
-		s->host_waits = true;
 	return s->state == HYPERV_READY;
 }
 
@@ -146,10 +141,8 @@ static void ask_daemon(struct hyperv_service *s)
 
 	translate(s, &out);
 	s->state = HYPERV_ASKED;
-	if (hyperv_send(s, &out, sizeof(out), NULL) < 0 && hyperv_disarm(s)) {
-		reply(s, &out, HV_E_FAIL);
-		s->state = HYPERV_READY;
-	}
+	if (hyperv_send(s, &out, sizeof(out), NULL) < 0)
+		hyperv_refuse(s);
 }
 
 static void received(struct hyperv_service *s)
@@ -157,7 +150,6 @@ static void received(struct hyperv_service *s)
 	if (s->ic.ic.type == HYPERV_IC_NEGOTIATE) {
 		hyperv_negotiate(s);
 		hyperv_respond(s);
-		s->host_waits = false;
 		hyperv_ready(s);
 	} else if (s->ic.ic.type == HYPERV_IC_KVP) {
 		s->state = HYPERV_RECEIVED;
@@ -257,20 +249,7 @@ static int written(struct hyperv_service *s, const void *message, size_t size)
 	return 0;
 }
 
-/* ---- otherwise ---- */
-
-static void timed_out(struct hyperv_service *s)
-{
-	reply(s, NULL, HV_E_FAIL);
-	hyperv_ready(s);
-}
-
-static void reset(struct hyperv_service *s)
-{
-	if (hyperv_disarm(s))
-		reply(s, NULL, HV_E_FAIL);
-	s->state = HYPERV_INIT;
-}
+/* ---- the machine sleeps ---- */
 
 /* The host learns of what was under way from the end of the channel. */
 static void suspend(struct hyperv_service *s)
@@ -290,8 +269,8 @@ static const struct hyperv_kind kind = {
 	.kept = sizeof(struct hv_kvp_msg),
 	.may_receive = may_receive,
 	.received = received,
-	.timed_out = timed_out,
-	.reset = reset,
+	.timed_out = hyperv_give_up,
+	.reset = hyperv_reset,
 	.suspend = suspend,
 };
 

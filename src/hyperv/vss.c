@@ -35,10 +35,8 @@ static void ask_daemon(struct hyperv_service *s)
 	s->state = HYPERV_ASKED;
 	hyperv_arm(s, message.vss_hdr.operation == VSS_OP_FREEZE ? HYPERV_FREEZE_TIMEOUT_S
 								 : HYPERV_TIMEOUT_S);
-	if (hyperv_send(s, &message, sizeof(message), NULL) < 0 && hyperv_disarm(s)) {
-		hyperv_respond_status(s, HV_E_FAIL);
-		s->state = HYPERV_READY;
-	}
+	if (hyperv_send(s, &message, sizeof(message), NULL) < 0)
+		hyperv_refuse(s);
 }
 
 static void handle_request(struct hyperv_service *s)
@@ -77,17 +75,11 @@ static void received(struct hyperv_service *s)
 
 /* ---- the daemon ---- */
 
-static void registration_read(struct hyperv_service *s)
-{
-	hyperv_ready(s);
-}
-
 static int handshake(struct hyperv_service *s, unsigned operation)
 {
 	static const uint32_t ours = VSS_OP_REGISTER1;
 
-	if (operation == VSS_OP_REGISTER1 &&
-	    hyperv_send(s, &ours, sizeof(ours), registration_read) < 0)
+	if (operation == VSS_OP_REGISTER1 && hyperv_send(s, &ours, sizeof(ours), hyperv_ready) < 0)
 		return -EFAULT;
 	s->registered = operation;
 	return 0;
@@ -113,20 +105,7 @@ static int written(struct hyperv_service *s, const void *message, size_t size)
 	return 0;
 }
 
-/* ---- otherwise ---- */
-
-static void timed_out(struct hyperv_service *s)
-{
-	hyperv_respond_status(s, HV_E_FAIL);
-	hyperv_ready(s);
-}
-
-static void reset(struct hyperv_service *s)
-{
-	if (hyperv_disarm(s))
-		hyperv_respond_status(s, HV_E_FAIL);
-	s->state = HYPERV_INIT;
-}
+/* ---- the machine sleeps ---- */
 
 /* The daemon may have frozen something: a THAW that nobody has asked for. */
 static void suspend(struct hyperv_service *s)
@@ -149,8 +128,8 @@ static const struct hyperv_kind kind = {
 	.kept = sizeof(struct hv_vss_msg),
 	.may_receive = may_receive,
 	.received = received,
-	.timed_out = timed_out,
-	.reset = reset,
+	.timed_out = hyperv_give_up,
+	.reset = hyperv_reset,
 	.suspend = suspend,
 };
 

@@ -19,9 +19,8 @@
 #include <stdint.h>
 
 /* Of drivers/hv: the time-outs of the kernel's side, in seconds. */
-#define HYPERV_TIMEOUT_S             30u        /* a request to a daemon */
-#define HYPERV_FREEZE_TIMEOUT_S      (15u * 60) /* VSS_OP_FREEZE */
-#define HYPERV_NEGOTIATION_TIMEOUT_S 55u        /* KVP: a host that asks before there is a daemon */
+#define HYPERV_TIMEOUT_S        30u        /* a request to a daemon */
+#define HYPERV_FREEZE_TIMEOUT_S (15u * 60) /* VSS_OP_FREEZE */
 
 /* Values that Windows hosts send for registry types, and linux/hyperv.h does not name. */
 #define HYPERV_REG_EXPAND_SZ 2u
