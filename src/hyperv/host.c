@@ -13,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "core/hostfd.h"
 #include "core/message.h"
 #include "hyperv/queue.h"
 
@@ -45,7 +46,7 @@ const char *hyperv_status_name(uint32_t status)
 void hyperv_host_close(struct hyperv_host *h)
 {
 	if (h->fd >= 0)
-		close(h->fd);
+		host_close(h->fd);
 	if (h->rings)
 		munmap(h->rings, sizeof(*h->rings));
 	h->fd = -1;
@@ -223,7 +224,7 @@ static void map_rings(struct hyperv_host *h)
 		rings = mmap(NULL, sizeof(*h->rings), PROT_READ | PROT_WRITE, MAP_SHARED, memory,
 			     0);
 	if (memory >= 0)
-		close(memory);
+		host_close(memory);
 	if (rings == MAP_FAILED)
 		hyperv_host_close(h);
 	else

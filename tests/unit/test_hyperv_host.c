@@ -25,9 +25,18 @@ static struct standin_hyperv *host;
 static struct {
 	int fd;
 	pthread_t thread;
+	pthread_mutex_t lock; /* of what follows */
 	char key[HV_KVP_EXCHANGE_MAX_KEY_SIZE], value[HV_KVP_EXCHANGE_MAX_VALUE_SIZE];
 	int ended_by; /* errno */
-} daemon_;
+} daemon_ = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void assert_daemon_has(const char *key, const char *value)
+{
+	pthread_mutex_lock(&daemon_.lock);
+	assert_string_equal(daemon_.key, key);
+	assert_string_equal(daemon_.value, value);
+	pthread_mutex_unlock(&daemon_.lock);
+}
 
 static void answer(struct hv_kvp_msg *m)
 {
@@ -59,7 +68,9 @@ static void *serve(void *arg)
 	     registered = true) {
 		if (!registered)
 			continue;
+		pthread_mutex_lock(&daemon_.lock);
 		answer(&m);
+		pthread_mutex_unlock(&daemon_.lock);
 		standin_write(daemon_.fd, &m, sizeof(m));
 	}
 	daemon_.ended_by = errno;
@@ -150,7 +161,7 @@ static void test_requests(void **state)
 	start("hyperv\n");
 	daemon_start();
 	assert_int_equal(standin_hyperv_kvp_set(host, 3, "kéy", REG_SZ, "välue"), HV_S_OK);
-	assert_string_equal(daemon_.key, "kéy");
+	assert_daemon_has("kéy", "välue");
 	assert_int_equal(standin_hyperv_kvp_get(host, 0, "kéy", &pair), HV_S_OK);
 	assert_string_equal(pair.value, "välue");
 	assert_error(standin_hyperv_kvp_get(host, 0, "none", &pair), HV_S_CONT, "no such item");
@@ -183,7 +194,7 @@ static void test_again(void **state)
 	for (int i = 0; i < 3; i++) {
 		daemon_start();
 		assert_int_equal(standin_hyperv_kvp_set(host, 0, "key", REG_U32, "0x10"), HV_S_OK);
-		assert_string_equal(daemon_.value, "16");
+		assert_daemon_has("key", "16");
 		daemon_end();
 		assert_int_equal(standin_hyperv_enable(host, STANDIN_HYPERV_KVP), 0);
 	}
