@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -147,22 +148,33 @@ void placeholder_pipe_fill(int peer)
 		host_syscall(SYS_rt_sigtimedwait, &pipe_signal, NULL, &now, sizeof(pipe_signal));
 }
 
-/* Somebody may have taken bytes by a system call of his own, so one looks before. */
+/*
+ * Whatever there is, though the descriptor may be one that blocks: somebody may have taken bytes by
+ * a system call of his own.  Before 6.4 pipes don't know RWF_NOWAIT, and one looks before.
+ */
+static ssize_t read_now(int self, int peer, struct iovec *to)
+{
+	ssize_t got = host_syscall(SYS_preadv2, self, to, 1, -1, -1, RWF_NOWAIT);
+	int waiting = 0;
+
+	if (got != -EOPNOTSUPP)
+		return got;
+	if (host_syscall(SYS_ioctl, peer, FIONREAD, &waiting) < 0 || waiting <= 0)
+		return 0;
+	return host_read(self, to->iov_base, to->iov_len);
+}
+
 static unsigned take_bytes(int self, int peer)
 {
 	char bytes[64];
-	int waiting = 0;
+	struct iovec to = {bytes, sizeof(bytes)};
 	unsigned n = 0;
 	ssize_t got;
 
-	while (host_syscall(SYS_ioctl, peer, FIONREAD, &waiting) == 0 && waiting > 0) {
-		got = host_read(self, bytes, sizeof(bytes));
-		if (got <= 0)
-			break;
-		n += (unsigned)got;
-		if (got == waiting)
-			break;
-	}
+	do {
+		got = read_now(self, peer, &to);
+		n += got > 0 ? (unsigned)got : 0;
+	} while (got == (ssize_t)sizeof(bytes));
 	return n;
 }
 
