@@ -253,9 +253,9 @@ static void cancelled(void *file)
 	struct uffd *u = f->priv;
 	uint64_t signals;
 
+	atomic_fetch_sub(&u->readers, 1);
+	atomic_fetch_sub(&u->takers, 1);
 	memory_lock(&signals);
-	u->takers--;
-	u->readers--;
 	show(u);
 	memory_unlock(&signals);
 	file_put(f);
@@ -283,47 +283,50 @@ static unsigned reader_time(void)
 	return uffd_spin_time(&reader_spin, &uffd_faulter_cpu);
 }
 
+/*
+ * Until there is a message, or there may be: 0 or -EINTR.  With `time` no longer than that.  It is
+ * a taker before it looks a last time, and `readable` is set before takers are counted.
+ */
+static long wait_for_message(struct file *f, unsigned time)
+{
+	struct uffd *u = f->priv;
+	uint32_t told = atomic_load(&u->told), arrivals = atomic_load(&u->arrivals);
+	long ret = 0;
+
+	atomic_fetch_add(&u->takers, 1);
+	atomic_fetch_add(&u->readers, !time);
+	if (atomic_load(&u->readable))
+		;
+	else if (time)
+		uffd_spin(&reader_spin, time, &u->told, told);
+	else
+		ret = sleep_until(u, f, arrivals);
+	atomic_fetch_sub(&u->readers, !time);
+	atomic_fetch_sub(&u->takers, 1);
+	return ret;
+}
+
 /* The next message, when there is one or, with `may_wait`, will be; or -errno. */
 static long next(struct file *f, bool may_wait, struct uffd_msg *message)
 {
 	struct uffd *u = f->priv;
+	long ret = atomic_load(&u->readable) ? 0 : -EAGAIN, interrupted = 0;
+	bool waited = false;
 	uint64_t signals;
-	uint32_t arrivals, told;
-	bool wait = false, waited = false, slept = false;
-	unsigned time = 0;
-	long ret = 0, interrupted = 0;
 	int fd;
 
-	for (;;) {
-		if (!wait && (ret == -EAGAIN || !atomic_load(&u->readable))) {
-			if (!may_wait || !uffd_blocks(f))
-				return -EAGAIN;
-			wait = true;
-			time = reader_time();
+	do {
+		if (ret == -EAGAIN) {
+			if (interrupted || !may_wait || !uffd_blocks(f))
+				return interrupted ? interrupted : -EAGAIN;
+			interrupted = wait_for_message(f, waited ? 0 : reader_time());
+			waited = true;
 		}
 		memory_lock(&signals);
-		u->takers -= waited;
-		u->readers -= slept;
-		told = atomic_load(&u->told);
 		ret = uffd_take(u, message, &fd);
-		arrivals = atomic_load(&u->arrivals);
-		waited = ret == -EAGAIN && wait && !interrupted;
-		slept = waited && !time;
-		u->takers += waited;
-		u->readers += slept;
 		memory_unlock(&signals);
-		if (ret == -EAGAIN && interrupted)
-			return interrupted;
-		if (ret != -EAGAIN)
-			return fd >= 0 ? deliver(fd, message) : ret;
-		if (!wait)
-			continue;
-		if (time)
-			uffd_spin(&reader_spin, time, &u->told, told);
-		else
-			interrupted = sleep_until(u, f, arrivals);
-		time = 0;
-	}
+	} while (ret == -EAGAIN);
+	return fd >= 0 ? deliver(fd, message) : ret;
 }
 
 bool uffd_poll(struct uffd *u, bool waits)
