@@ -114,7 +114,7 @@ int hyperv_connect(struct hyperv_service *s, int fd)
 	if (ret == 0) {
 		append_connection(s, c);
 		/* It may have sent something already. */
-		if (!hyperv_queue_await_any(&c->rings->requests))
+		if (!hyperv_queue_await(&c->rings->requests))
 			hyperv_receive(s);
 	} else {
 		let_go(c);
@@ -201,7 +201,7 @@ bool hyperv_listen(struct hyperv_service *s)
 	bool nothing = true;
 
 	for (struct hyperv_connection *c = s->connections; c; c = c->next)
-		nothing &= hyperv_queue_await_any(&c->rings->requests);
+		nothing &= hyperv_queue_await(&c->rings->requests);
 	return nothing;
 }
 

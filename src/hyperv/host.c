@@ -6,18 +6,20 @@
 #include "hyperv/host.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/hostfd.h"
 #include "core/message.h"
 #include "hyperv/queue.h"
 
-#define MOMENT_MS 5 /* at most so much later a few answers are seen than they could be */
+#define NS_PER_S 1000000000u
+#define SOON_NS  100000u /* twice what it takes to wake a thread and have it on a processor */
 
 static const struct {
 	uint32_t status;
@@ -54,6 +56,14 @@ void hyperv_host_close(struct hyperv_host *h)
 }
 
 /* ---- the channel ---- */
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
 
 /* For a call, as long as the socket's time-out says: 0, -EPIPE or -ETIMEDOUT. */
 static int wait_for_call(const struct hyperv_host *h)
@@ -93,16 +103,31 @@ int hyperv_host_send(struct hyperv_host *h)
 	return ret;
 }
 
+/*
+ * An answer that comes soon is looked for instead of waited for, giving way between two looks,
+ * since the guest may be on this very processor.
+ */
+static void look_for_answer(struct hyperv_host *h)
+{
+	uint64_t end = now() + SOON_NS;
+
+	while (h->soon && hyperv_queue_is_empty(&h->rings->responses) && now() < end)
+		sched_yield();
+}
+
 /* What was answered before the channel ended is there still. */
 static int next_answer(struct hyperv_host *h, struct hyperv_frame *frame)
 {
 	struct hyperv_queue *q = &h->rings->responses;
+	uint64_t begin = now();
 	int ret, waited = 0;
 
+	look_for_answer(h);
 	while ((ret = hyperv_queue_take(q, frame, h->packet)) == 0 && waited == 0)
-		if (hyperv_queue_await_any(q))
+		if (hyperv_queue_await(q))
 			waited = wait_for_call(h);
 	hyperv_queue_await_nothing(q);
+	h->soon = now() - begin < SOON_NS;
 	return ret > 0 ? 0 : ret < 0 ? ret : waited;
 }
 
@@ -127,15 +152,6 @@ int hyperv_host_receive(struct hyperv_host *h)
 bool hyperv_host_has_answer(const struct hyperv_host *h)
 {
 	return h->fd >= 0 && !hyperv_queue_is_empty(&h->rings->responses);
-}
-
-void hyperv_host_gather(struct hyperv_host *h, unsigned n)
-{
-	struct pollfd call = {.fd = h->fd, .events = POLLIN};
-
-	if (h->fd >= 0 && hyperv_queue_await(&h->rings->responses,
-					     n * hyperv_queue_bytes((uint32_t)h->packet_size)))
-		poll(&call, 1, MOMENT_MS);
 }
 
 /* ---- requests ---- */

@@ -31,6 +31,7 @@ struct hyperv_host {
 	struct hyperv_rings *rings;               /* NULL likewise */
 	unsigned type;                            /* HYPERV_IC_KVP, ... */
 	struct hyperv_version framework, version; /* negotiated */
+	bool soon;                                /* the last answer came soon */
 	uint64_t sent, answered;                  /* packets; they are numbered from 1 */
 	union {
 		uint8_t packet[HYPERV_PACKET_MAX]; /* sent, then received */
@@ -63,11 +64,6 @@ int hyperv_host_send(struct hyperv_host *h);
 int hyperv_host_receive(struct hyperv_host *h);
 /* Whether there is an answer. */
 bool hyperv_host_has_answer(const struct hyperv_host *h);
-/*
- * Waits a moment for the answers to `n` packets of h->packet_size bytes, so as not to be woken for
- * each: they are there, or not; if none is, hyperv_host_receive() goes on waiting.
- */
-void hyperv_host_gather(struct hyperv_host *h, unsigned n);
 
 /* "HV_E_FAIL", or NULL. */
 const char *hyperv_status_name(uint32_t status);

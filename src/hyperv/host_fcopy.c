@@ -11,8 +11,7 @@
 #include "hyperv/host.h"
 #include "hyperv/utf.h"
 
-#define AHEAD  32u /* they fit into the ring */
-#define GATHER 8u  /* answers that are worth waking up for */
+#define AHEAD 32u /* they fit into the ring */
 
 /* With its end; what the guest's kernel makes of it must have room as UTF-8, too. */
 static int put_path(const char *text, const char *end, void *to)
@@ -98,8 +97,6 @@ static int64_t write_all(struct hyperv_host *h, int source, struct hyperv_copy *
 			offset += (uint64_t)n;
 			ahead++;
 		}
-		if (ahead == AHEAD && !hyperv_host_has_answer(h))
-			hyperv_host_gather(h, GATHER);
 		if (ahead) {
 			ahead--;
 			status = end_piece(h);

@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define WAITS 1u /* positions are multiples of 8 */
+#define STEP  8u /* positions are multiples of it */
+#define WAITS 1u
 
 _Static_assert(sizeof(struct hyperv_frame) % 8 == 0, "positions stay multiples of 8");
 _Static_assert(offsetof(struct hyperv_queue, taken) == 64 &&
@@ -50,9 +51,9 @@ bool hyperv_queue_await_room(struct hyperv_queue *q, uint32_t size)
 		     atomic_load(&q->written) + hyperv_queue_bytes(size) - HYPERV_QUEUE_SIZE);
 }
 
-bool hyperv_queue_await(struct hyperv_queue *q, uint32_t bytes)
+bool hyperv_queue_await(struct hyperv_queue *q)
 {
-	return await(&q->receiver, &q->written, atomic_load(&q->taken) + bytes);
+	return await(&q->receiver, &q->written, atomic_load(&q->taken) + STEP);
 }
 
 /* ---- packets ---- */

@@ -65,13 +65,8 @@ static inline bool hyperv_queue_is_empty(const struct hyperv_queue *q)
  */
 int hyperv_queue_take(struct hyperv_queue *q, struct hyperv_frame *ret_frame, void *packet);
 bool hyperv_queue_call_sender(struct hyperv_queue *q);
-/* From now on it wants to be called when `bytes`, a multiple of 8, are there.  False: they are. */
-bool hyperv_queue_await(struct hyperv_queue *q, uint32_t bytes);
-/* When there is a packet, or part of one that is none. */
-static inline bool hyperv_queue_await_any(struct hyperv_queue *q)
-{
-	return hyperv_queue_await(q, 8);
-}
+/* From now on it wants to be called when there is a packet.  False: there is. */
+bool hyperv_queue_await(struct hyperv_queue *q);
 /* No more, or not yet. */
 static inline void hyperv_queue_await_nothing(struct hyperv_queue *q)
 {
