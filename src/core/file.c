@@ -24,6 +24,9 @@
 #include "core/syscall.h"
 #include "core/trace.h"
 
+_Atomic bool file_polls;
+bool file_polls_ask;
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file *free_files;
 
@@ -58,6 +61,8 @@ static void file_free(struct file *f)
 static void file_init(struct file *f, const struct file_ops *ops, void *priv, int flags,
                       uint32_t rdev)
 {
+	if (ops->polled)
+		atomic_store(&file_polls, true);
 	f->ops = ops;
 	f->priv = priv;
 	f->flags = flags;
@@ -235,6 +240,12 @@ void file_put(struct file *f)
 	if (trace_enabled)
 		trace_event("release(<%s>)", f->ops->kind);
 	file_free(f);
+}
+
+void file_polls_elsewhere(struct file *f)
+{
+	if (f->ops->polled)
+		f->ops->polled(f, 0, false);
 }
 
 static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -73,10 +73,11 @@ struct file_ops {
 	int (*net_port)(struct file *f, struct net_port **ret_port, unsigned *ret_queue);
 	/*
 	 * What poll says, of POLLIN and POLLERR, where the file doesn't leave that to its
-	 * descriptor: 0.  If poll is going to wait, the file may do so a little by itself.
-	 * NULL: 0.
+	 * descriptor: 0.  `events` are those that are asked for; none: by others than poll, who
+	 * look at the descriptor, now or later, as select, epoll and other processes do.  If poll
+	 * is going to wait, the file may do so a little by itself.  NULL: 0.
 	 */
-	short (*polled)(struct file *f, bool waits);
+	short (*polled)(struct file *f, short events, bool waits);
 	/*
 	 * Writes the lines that fdinfo shows of such a file, beside those of all files: their
 	 * length, less than `size`.  NULL: none.
@@ -152,6 +153,13 @@ struct file *file_ref(struct file *f);
 /* `fd`, a new descriptor for the same placeholder inode, is one more of `f`: 0 or -errno. */
 int file_add_descriptor(struct file *f, int fd);
 void file_put(struct file *f);
+
+/* There was a file with polled(). */
+extern _Atomic bool file_polls;
+/* Whether this process's calls of poll, select and epoll_ctl call it. */
+extern bool file_polls_ask;
+/* The file is about to come to another process, whose polls it does not hear of. */
+void file_polls_elsewhere(struct file *f);
 
 /*
  * What poll and epoll say from now on of a file whose ops have `messages`: POLLIN, POLLOUT,

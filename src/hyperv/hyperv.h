@@ -86,6 +86,11 @@ struct hyperv_service {
 	enum hyperv_mode mode;
 	struct file *file;
 	int claim;
+	/* Who calls, which is whom poll need not be told of what it does itself (transport.c). */
+	pthread_t caller;
+	bool called; /* since it was opened */
+	bool asks;   /* in a way that we hear of, before it waits */
+	bool shared; /* others call, or wait in ways that we don't hear of */
 	uint8_t message[HYPERV_MESSAGE_MAX]; /* for the daemon to read */
 	size_t message_size;                 /* 0: none */
 	void (*on_read)(struct hyperv_service *s);
@@ -123,12 +128,13 @@ extern struct hyperv_service *const hyperv_services[HYPERV_SERVICES];
 extern struct hyperv_service hyperv_kvp, hyperv_vss, hyperv_fcopy, hyperv_uio;
 extern const struct ioctl_table hyperv_no_ioctls;
 
-/* ---- transport.c: the daemon's file; the first four take the lock ---- */
+/* ---- transport.c: the daemon's file; the first five take the lock ---- */
 
 int hyperv_open(struct file *f, void *context);
 void hyperv_release(struct file *f);
 ssize_t hyperv_read(struct file *f, void *buffer, size_t size, off_t offset);
 ssize_t hyperv_write(struct file *f, const void *buffer, size_t size, off_t offset);
+short hyperv_polled(struct file *f, short events, bool waits);
 
 /*
  * Leaves a message for the daemon, of which there is one at a time; `on_read` is called when

@@ -24,7 +24,8 @@ const struct ioctl_table hyperv_no_ioctls = {.kind = "hyperv", .unknown = -ENOTT
 	{                                                                              \
 		.kind = "hv_" #service, .ioctls = &hyperv_no_ioctls, .messages = true, \
 		.open = hyperv_open, .release = hyperv_release, .read = hyperv_read,   \
-		.write = hyperv_write, .trace_message = hyperv_trace_##service,        \
+		.write = hyperv_write, .polled = hyperv_polled,                        \
+		.trace_message = hyperv_trace_##service,                               \
 	}
 
 static const struct file_ops ops[] = {OPS(kvp), OPS(vss), OPS(fcopy)};

@@ -22,6 +22,37 @@
 
 /* ---- messages for the daemon ---- */
 
+/*
+ * To make the placeholder readable and unreadable again takes two system calls.  A daemon of one
+ * thread that polls, or waits in read, does without: when it comes to do so the message is there.
+ * Whoever else waits, or may, has to be woken.
+ */
+static void share(struct hyperv_service *s)
+{
+	if (s->shared)
+		return;
+	s->shared = true;
+	file_set_events(s->file, s->message_size ? POLLIN : 0);
+}
+
+/* All calls begin with this. */
+static void note_call(struct hyperv_service *s, bool asks)
+{
+	pthread_t self = pthread_self();
+
+	if (!s->called)
+		s->caller = self;
+	s->called = true;
+	if (!pthread_equal(s->caller, self) || user_client.pid)
+		share(s);
+	s->asks |= asks && file_polls_ask;
+}
+
+static bool is_callers_own(const struct hyperv_service *s)
+{
+	return s->asks && !s->shared && pthread_equal(s->caller, pthread_self());
+}
+
 int hyperv_send(struct hyperv_service *s, const void *message, size_t size,
 		void (*on_read)(struct hyperv_service *s))
 {
@@ -32,7 +63,8 @@ int hyperv_send(struct hyperv_service *s, const void *message, size_t size,
 	memcpy(s->message, message, size);
 	s->message_size = size;
 	s->on_read = on_read;
-	file_set_events(s->file, POLLIN);
+	if (!is_callers_own(s))
+		file_set_events(s->file, POLLIN);
 	return 0;
 }
 
@@ -60,6 +92,7 @@ static int take(struct hyperv_service *s, struct file *f)
 		return ret;
 	s->mode = HYPERV_OPEN;
 	s->file = f;
+	s->called = s->asks = s->shared = false;
 	return 0;
 }
 
@@ -167,6 +200,7 @@ ssize_t hyperv_read(struct file *f, void *buffer, size_t size, off_t offset)
 	ssize_t ret = 0;
 
 	pthread_mutex_lock(&s->lock);
+	note_call(s, !s->message_size);
 	while (!s->message_size && s->mode == HYPERV_OPEN && ret == 0) {
 		pthread_mutex_unlock(&s->lock);
 		ret = wait_for_message(f);
@@ -191,9 +225,25 @@ ssize_t hyperv_write(struct file *f, const void *buffer, size_t size, off_t offs
 	    (size > kept && user_touch((const char *)buffer + kept, size - kept, false)))
 		return -EFAULT;
 	pthread_mutex_lock(&s->lock);
+	note_call(s, false);
 	ret = s->mode == HYPERV_REMOVED ? -EBADF : s->kind->written(s, message, size);
 	if (ret == 0)
 		hyperv_await(s);
 	pthread_mutex_unlock(&s->lock);
 	return ret < 0 ? ret : (ssize_t)size;
+}
+
+short hyperv_polled(struct file *f, short events, bool waits)
+{
+	struct hyperv_service *s = f->priv;
+	short more = 0;
+
+	pthread_mutex_lock(&s->lock);
+	note_call(s, events & POLLIN);
+	if (!(events & POLLIN))
+		share(s);
+	else if (s->message_size && s->mode == HYPERV_OPEN)
+		more = POLLIN;
+	pthread_mutex_unlock(&s->lock);
+	return more;
 }

@@ -185,6 +185,7 @@ void attach_sending(int fd, bool undo)
 	} else if (undo) {
 		owner_unhold(f);
 	} else if (owner_listen() == 0) {
+		file_polls_elsewhere(f);
 		owner_hold(f);
 	}
 	file_put(f);
@@ -199,6 +200,8 @@ void attach_spawning(void)
 		if (files[i]->ops->leaving) {
 			instance_expect_heirs();
 			files[i]->ops->leaving(files[i]);
+		} else {
+			file_polls_elsewhere(files[i]);
 		}
 		file_put(files[i]);
 	}

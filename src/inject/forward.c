@@ -324,10 +324,12 @@ static void keep_forwarded(void)
 	for (size_t i = 0; i < forking.n; i++) {
 		struct file *f = forking.files[i];
 
-		if (f->ops->forked)
+		if (f->ops->forked) {
 			file_put(f);
-		else
-			forking.files[kept++] = f;
+			continue;
+		}
+		file_polls_elsewhere(f);
+		forking.files[kept++] = f;
 	}
 	/* A program that the child starts is to look for what it inherits. */
 	if (kept < forking.n)

@@ -88,16 +88,16 @@ static int runtime_describe(int fd, char *text, size_t size)
 	return length;
 }
 
-static short runtime_polled(int fd, bool waits)
+static short runtime_polled(int fd, short events, bool waits)
 {
 	struct file *f = file_get(fd);
-	short events;
+	short said;
 
 	if (!f)
 		return 0;
-	events = f->ops->polled ? f->ops->polled(f, waits) : 0;
+	said = f->ops->polled ? f->ops->polled(f, events, waits) : 0;
 	file_put(f);
-	return events;
+	return said;
 }
 
 static long runtime_ioctl(int fd, unsigned long command, unsigned long arg)
@@ -280,7 +280,7 @@ static struct runtime table = {
 	.memory_moves = &memory_moves,
 	.memory_moved_since = memory_moved_since,
 	.memory_show_pagemap = memory_show_pagemap,
-	.polls = &uffd_used,
+	.polls = &file_polls,
 	.polled = runtime_polled,
 	.memory_scan_pagemap = memory_scan_pagemap,
 	.before_wait = doorbells_before_wait,
@@ -395,6 +395,7 @@ const struct runtime *standin_runtime_start(const struct runtime_host *host)
 		return NULL;
 	}
 	mmio_set_trapping(true);
+	file_polls_ask = true;
 	sigsys_start(runtime_ioctl);
 	started = true;
 	return &table;

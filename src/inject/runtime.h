@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 8
+#define RUNTIME_VERSION 9
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -104,7 +104,7 @@ struct runtime {
 	 * whether it is in error where the placeholder isn't.
 	 */
 	const _Atomic bool *polls;
-	short (*polled)(int fd, bool waits);
+	short (*polled)(int fd, short events, bool waits);
 
 	/* Before a call that may sleep until a device does something (poll, epoll_wait...). */
 	void (*before_wait)(void);

@@ -106,7 +106,7 @@ static ssize_t file_read(struct file *f, void *buffer, size_t size, off_t offset
 }
 
 /* One that blocks can't be waited for. */
-static short file_polled(struct file *f, bool waits)
+static short file_polled(struct file *f, short events, bool waits)
 {
 	if (!initialized(f->priv) || uffd_blocks(f))
 		return POLLERR;

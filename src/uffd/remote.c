@@ -204,7 +204,7 @@ static long wait_readable(struct file *f)
 	return ret < 0 && ret != -EAGAIN ? ret : 0;
 }
 
-static short remote_polled(struct file *f, bool waits)
+static short remote_polled(struct file *f, short events, bool waits)
 {
 	return uffd_blocks(f) ? POLLERR : 0;
 }

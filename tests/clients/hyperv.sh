@@ -231,4 +231,17 @@ cancelled() {
 check "a copy that is interrupted is taken back" cancelled
 guest_stop
 
+# ---- a daemon that waits in all the ways there are ----
+
+cp "$BUILD/tests/clients/hyperv-waits" .
+guest_start --hyperv
+inside "./hyperv-waits 100 > waited 2>&1 & echo \$!" > pid
+all_ways() {
+    # More than it answers: the last one finds nobody.
+    fails HV_E_FAIL kvp raw --size 7432 --count 2000 '03 00 0000 00000000'
+    grep -qx 'done' waited
+}
+check "read, poll, select, epoll, another thread and a child: each hears of every message" all_ways
+guest_stop
+
 finish

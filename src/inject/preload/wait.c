@@ -18,9 +18,9 @@ static bool speak(const struct runtime *rt)
 	return atomic_load_explicit(rt->polls, memory_order_relaxed);
 }
 
-static short polled(const struct runtime *rt, int fd, bool waits)
+static short polled(const struct runtime *rt, int fd, short events, bool waits)
 {
-	return fd_ours(fd) ? rt->polled(fd, waits) : 0;
+	return fd_ours(fd) ? rt->polled(fd, events, waits) : 0;
 }
 
 /* One of them may wait a little. */
@@ -31,7 +31,7 @@ static bool any_speaks(const struct runtime *rt, const struct pollfd *fds, nfds_
 	for (nfds_t i = 0; i < count && rt->fetch(&p, &fds[i], sizeof(p)) == 0; i++) {
 		if (!fd_ours(p.fd))
 			continue;
-		if (rt->polled(p.fd, waits && (p.events & POLLIN)) & (p.events | POLLERR))
+		if (rt->polled(p.fd, p.events, waits && (p.events & POLLIN)) & (p.events | POLLERR))
 			return true;
 		waits = false;
 	}
@@ -44,8 +44,9 @@ static COLD int poll_ours(const struct runtime *rt, struct pollfd *fds, nfds_t c
 	int n = next_poll(fds, count, 0);
 
 	for (nfds_t i = 0; n >= 0 && i < count; i++) {
-		short events = polled(rt, fds[i].fd, false) & (fds[i].events | POLLERR);
+		short events = fds[i].events;
 
+		events = polled(rt, fds[i].fd, events, false) & (events | POLLERR);
 		if (!events)
 			continue;
 		n += !fds[i].revents;
@@ -68,7 +69,7 @@ static COLD int poll_ours(const struct runtime *rt, struct pollfd *fds, nfds_t c
 
 static bool in_error(const struct runtime *rt, int fd)
 {
-	return polled(rt, fd, false) & POLLERR;
+	return polled(rt, fd, 0, false) & POLLERR;
 }
 
 static bool is_set(int fd, const fd_set *set)
@@ -152,6 +153,15 @@ int live___poll_chk(struct pollfd *fds, nfds_t count, int timeout, size_t room)
 int live_select(int count, fd_set *in, fd_set *out, fd_set *error, struct timeval *timeout)
 {
 	return SELECT(count, in, out, error, next_select(count, in, out, error, timeout));
+}
+
+int live_epoll_ctl(int fd, int operation, int target, struct epoll_event *event)
+{
+	const struct runtime *rt = live();
+
+	if (unlikely(speak(rt)))
+		polled(rt, target, 0, false);
+	return next_epoll_ctl(fd, operation, target, event);
 }
 
 int live_epoll_wait(int fd, struct epoll_event *events, int count, int timeout)
