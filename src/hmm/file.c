@@ -13,6 +13,7 @@
 #include "core/trace.h"
 #include "core/user.h"
 #include "hmm/hmm.h"
+#include "memory/backed.h"
 #include "memory/mmio.h"
 #include "memory/own.h"
 #include "uapi/mm.h"
@@ -165,7 +166,8 @@ static long command(struct file *f, struct ioctl_call *call)
 	run.npages = cmd->npages << MEMORY_PAGE_SHIFT >> MEMORY_PAGE_SHIFT;
 	run.cpages = 0;
 	run.faults = 0;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	ret = backed_take_out_unlocked(run.addr, run.npages * MEMORY_PAGE);
+	for (size_t i = 0; ret == 0 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].command == call->cmd)
 			ret = commands[i].run(f->priv, &run);
 	cmd->cpages = run.cpages;

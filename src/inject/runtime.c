@@ -220,10 +220,15 @@ static int runtime_open(const char *path, int flags)
 	return fd;
 }
 
-static void runtime_fork_prepare(void)
+static int runtime_fork_prepare(void)
 {
+	int ret = memory_fork_begin();
+
+	if (ret)
+		return ret;
 	uffd_fork_prepare();
 	forward_prepare();
+	return 0;
 }
 
 static void runtime_fork_parent(pid_t child)

@@ -121,7 +121,7 @@ struct runtime {
 	 * fork: prepare in the parent before; after in the parent (-1: it failed) and in the
 	 * child.  One fork at a time from the first to the last.
 	 */
-	void (*fork_prepare)(void);
+	int (*fork_prepare)(void); /* 0, or -errno: there is to be none */
 	void (*fork_parent)(pid_t child);
 	/* In the parent once another fork may begin: waits for who is to hear of this one. */
 	void (*fork_settle)(void);

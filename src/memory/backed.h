@@ -76,6 +76,8 @@ void backed_forget(uintptr_t start, uintptr_t end);
 int backed_take_out(uintptr_t start, uintptr_t end);
 /* The same of all that a child gets, before a fork. */
 int backed_take_out_all(void);
+/* The first one again, for who hasn't the lock; size 0: of one page. */
+int backed_take_out_unlocked(uintptr_t start, size_t size);
 /* In the child of a fork: the file is the parent's. */
 void backed_forked(void);
 

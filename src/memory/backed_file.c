@@ -120,6 +120,11 @@ bool backed_file_make(void)
 	return file >= 0;
 }
 
+int backed_descriptor(void)
+{
+	return file;
+}
+
 void backed_file_forked(void)
 {
 	hostfd_close(file);

@@ -6,9 +6,16 @@
  * its contents, which only the file has now, are written there through /proc/self/mem, and what
  * has been written is given back to the file system, so that there are never two copies of much. If
  * memory runs out on the way the file is mapped over the rest again.
+ *
+ * What the calling thread itself stands on can't be out of reach: its copy is made elsewhere, and
+ * moved to its place in one step.
  */
+#include <linux/futex.h>
+#include <sys/prctl.h>
+
 #include "memory/advice.h"
 #include "memory/backed_private.h"
+#include "memory/lock.h"
 #include "memory/move.h"
 #include "memory/range.h"
 #include "memory/watch_private.h"
@@ -20,7 +27,8 @@ struct part {
 	uintptr_t start, end;
 	int protection; /* the kernel's */
 	unsigned advice;
-	bool guarded; /* by markers, all of it; where it is watched marks tell */
+	bool guarded;   /* by markers, all of it; where it is watched marks tell */
+	bool underfoot; /* the calling thread stands on it */
 	bool watched;
 	struct watch_range range; /* of this part, if it is watched */
 };
@@ -108,7 +116,12 @@ static struct part first_part(const struct memory_vma *v, uintptr_t start, uintp
 	const struct backed_area *a = backed_find(start);
 	const struct watch_range *r = watch_find(start);
 	struct part p = {.start = start, .end = end, .protection = v->protection};
+	uintptr_t from, to;
 
+	if (memory_underfoot(start, end, &from, &to)) {
+		p.underfoot = from == start;
+		end = p.end = p.underfoot ? to : from;
+	}
 	if (a && a->start <= start) {
 		p.advice = a->advice;
 		end = p.end = a->end < end ? a->end : end;
@@ -146,11 +159,69 @@ static bool map_plain(const struct part *p)
 		host_mmap((void *)p->start, p->end - p->start, PROT_NONE, flags, -1, 0));
 }
 
+/*
+ * Copies `size` bytes of the stack that this runs on, and puts the copy in its place.  Between the
+ * two calls nothing is stored there that is of use after the second one.
+ */
+static __attribute__((noinline)) long replace(int file, uintptr_t copy, uintptr_t place,
+					      size_t size)
+{
+	host_syscall(SYS_pread64, file, copy, size, place);
+	return host_syscall(SYS_mremap, copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+}
+
+/*
+ * Who waits for the calling thread's end does so in a futex of the page of the file: he is to wait
+ * again, in that of the page that is there now.
+ */
+static void wake_joiner(const struct part *p)
+{
+	uintptr_t word = 0;
+	const char *window;
+
+	if (host_syscall(SYS_prctl, PR_GET_TID_ADDRESS, &word) < 0 || word < p->start ||
+	    word >= p->end)
+		return;
+	window = backed_window(p->start, p->end);
+	if (host_is_error(window))
+		return;
+	host_syscall(SYS_futex, window + (word - p->start), FUTEX_WAKE, INT32_MAX);
+	host_munmap((void *)window, p->end - p->start);
+}
+
+static int take_out_underfoot(const struct part *p)
+{
+	size_t size = p->end - p->start;
+	void *copy =
+		host_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ret;
+
+	if (host_is_error(copy))
+		return -ENOMEM;
+	/* It can't fail the second time, with all pages of both at hand. */
+	ret = backed_read(p->start, copy, size);
+	if (ret == 0 &&
+	    replace(backed_descriptor(), (uintptr_t)copy, p->start, size) != (long)p->start)
+		ret = -ENOMEM;
+	if (ret < 0) {
+		host_munmap(copy, size);
+		return -ENOMEM;
+	}
+	wake_joiner(p);
+	backed_punch(p->start, p->end);
+	settle(p);
+	advice_apply(p->start, p->end, p->advice);
+	restore(p);
+	return 0;
+}
+
 static int take_out(const struct part *p)
 {
 	struct part done, rest;
 	uintptr_t reached;
 
+	if (p->underfoot)
+		return take_out_underfoot(p);
 	if (!map_plain(p))
 		return -ENOMEM;
 	reached = copy_contents(p->start, p->end);
@@ -201,5 +272,21 @@ int backed_take_out_all(void)
 		if (!(a->advice & ADVICE_DONTFORK))
 			ret = backed_take_out(a->start, a->end);
 	}
+	return ret;
+}
+
+int backed_take_out_unlocked(uintptr_t start, size_t size)
+{
+	uint64_t signals;
+	uintptr_t end;
+	int ret;
+
+	if (!backed_any() || start >= MEMORY_LIMIT)
+		return 0;
+	end = size < MEMORY_LIMIT - start ? start + size : MEMORY_LIMIT;
+	start &= ~(MEMORY_PAGE - 1);
+	memory_lock(&signals);
+	ret = backed_take_out(start, end > start ? end : start + MEMORY_PAGE);
+	memory_unlock(&signals);
 	return ret;
 }

@@ -20,6 +20,7 @@ void backed_remove(uintptr_t start, uintptr_t end);
 /* Whether there is the file, and it may be written to. */
 bool backed_file_make(void);
 void backed_file_forked(void);
+int backed_descriptor(void);
 /* The contents of [start, end) go. */
 void backed_punch(uintptr_t start, uintptr_t end);
 /* Maps the file at [start, end), out of everybody's reach: false, there can't be more mappings. */

@@ -192,19 +192,6 @@ static int back_no_more(const struct memory_call *c, uintptr_t end)
 	return alike ? 0 : backed_take_out(c->address, end);
 }
 
-/* The same before a call that is made without the lock; one page if it has no size. */
-static void back_no_more_before(const struct memory_call *c)
-{
-	uintptr_t start = c->address & ~(MEMORY_PAGE - 1), end = c->address + round_up(c->size);
-	uint64_t signals;
-
-	if (!backed_any() || start >= MEMORY_LIMIT || c->size > MEMORY_LIMIT)
-		return;
-	memory_lock(&signals);
-	backed_take_out(start, end > start ? end : start + MEMORY_PAGE);
-	memory_unlock(&signals);
-}
-
 /* ---- all ---- */
 
 static bool populates(const struct memory_call *c)
@@ -221,7 +208,7 @@ bool memory_call_begin(struct memory_call *c)
 	c->handled = false;
 	/* With an old size of 0 shared memory is mapped again, and private memory isn't. */
 	if (c->operation == MEMORY_CALL_REMAP && !c->size)
-		back_no_more_before(c);
+		backed_take_out_unlocked(c->address, c->size);
 	if (!memory_active() || c->address % MEMORY_PAGE || c->size > MEMORY_LIMIT ||
 	    end > MEMORY_LIMIT || (!c->size && c->operation != MEMORY_CALL_BREAK))
 		return false;
@@ -229,7 +216,7 @@ bool memory_call_begin(struct memory_call *c)
 	if (populates(c)) {
 		memory_make_resident((void *)c->address, c->size);
 		if (c->operation == MEMORY_CALL_POPULATE)
-			back_no_more_before(c);
+			backed_take_out_unlocked(c->address, c->size);
 		return false;
 	}
 	memory_lock(&c->signals);

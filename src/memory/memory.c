@@ -412,6 +412,19 @@ static void share(void)
 			pages_set(at, page | PAGE_SHARED_MARK);
 }
 
+int memory_fork_begin(void)
+{
+	uint64_t signals;
+	int ret;
+
+	if (!backed_any())
+		return 0;
+	memory_lock(&signals);
+	ret = backed_take_out_all();
+	memory_unlock(&signals);
+	return ret;
+}
+
 void memory_fork_prepare(void)
 {
 	if (!memory_active())

@@ -115,6 +115,11 @@ void memory_notify(uintptr_t start, uintptr_t end, enum memory_event event, cons
 typedef void memory_forking_fn(void);
 void memory_forking_register(memory_forking_fn *forking);
 void memory_fork_prepare(void);
+/*
+ * Before that, where a fork can still be refused: makes what would be shared with a child private.
+ * 0 or -ENOMEM.
+ */
+int memory_fork_begin(void);
 void memory_fork_parent(void);
 void memory_fork_child(void);
 

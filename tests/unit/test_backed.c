@@ -372,6 +372,59 @@ static void test_limit_of_file_size(void **state)
 	rig_munmap(p, 8 * PAGE);
 }
 
+/* ---- a thread on such memory ---- */
+
+static int fork_here(void)
+{
+	volatile unsigned local = 42;
+	int status = -1;
+	pid_t child;
+
+	memory_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		memory_fork_child();
+		local += 1;
+		_exit(local == 43 ? 0 : 1);
+	}
+	memory_fork_parent();
+	waitpid(child, &status, 0);
+	return local == 42 ? status : -1;
+}
+
+static void *fork_on_stack(void *stack)
+{
+	static char signal_stack[64 << 10];
+	const stack_t alternate = {.ss_sp = signal_stack, .ss_size = sizeof(signal_stack)};
+	uintptr_t ret;
+
+	sigaltstack(&alternate, NULL);
+	ret = (uintptr_t)fork_here() + is_backed(stack);
+	sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+	return (void *)ret;
+}
+
+static void test_stack(void **state)
+{
+	char *p = backed(128 * PAGE);
+	size_t before = pages_of_file();
+	pthread_attr_t attributes;
+	pthread_t thread;
+	void *ret;
+
+	assert_int_equal(rig_zero(p + 32 * PAGE, 96 * PAGE), 96 * PAGE);
+	memset(p + 32 * PAGE, 0, 96 * PAGE);
+	pthread_attr_init(&attributes);
+	assert_int_equal(pthread_attr_setstack(&attributes, p, 128 * PAGE), 0);
+	assert_int_equal(pthread_create(&thread, &attributes, fork_on_stack, p), 0);
+	assert_int_equal(pthread_join(thread, &ret), 0);
+	assert_null(ret);
+	pthread_attr_destroy(&attributes);
+	assert_int_equal(pages_of_file(), before);
+	assert_true(rig_is_page(p + 8 * PAGE));
+	rig_munmap(p, 128 * PAGE);
+}
+
 /* ---- the model ---- */
 
 #define PAGES 48u
@@ -668,6 +721,7 @@ static void test_threads(void **state)
 	X(test_advice)                  \
 	X(test_limit_of_file_size)      \
 	X(test_threads)                 \
+	X(test_stack)                   \
 	X(test_model)
 
 TESTS(STARTED)

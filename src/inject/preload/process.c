@@ -81,8 +81,12 @@ static pid_t fork_with(pid_t (*next)(void))
 
 	activation_lock();
 	rt = live();
-	if (rt)
-		rt->fork_prepare();
+	saved = rt ? -rt->fork_prepare() : 0;
+	if (saved) {
+		activation_unlock();
+		errno = saved;
+		return -1;
+	}
 	child = next();
 	saved = errno;
 	if (child == 0) {
