@@ -46,6 +46,8 @@ static const char run[] =
 	"                                 flood=BYTES\n"
 	"  --uffd auto|native|emulate     whose userfaultfd: the kernel's where it is permitted, the\n"
 	"                                 kernel's, or our own (auto)\n"
+	"  --uffd-backing memory|fuse     what memory is that ours watches: fuse makes the kernel's own\n"
+	"                                 accesses wait, too (memory)\n"
 	"  --hyperv[=KEY=VALUE,...]       Hyper-V's guest services, /dev/vmbus/hv_*, with 'standin kvp',\n"
 	"                                 'vss' and 'copy' as their host: timeouts=FACTOR,\n"
 	"                                 uio=on (fcopy as Linux 6.10 has it),\n"

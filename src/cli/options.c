@@ -247,6 +247,7 @@ static int parse_words(int argc, char **argv, struct config *c)
 		{"net", required_argument, NULL, 'n'},
 		{"hmm", required_argument, NULL, 'H'},
 		{"uffd", required_argument, NULL, 'u'},
+		{"uffd-backing", required_argument, NULL, 'b'},
 		{"hyperv", optional_argument, NULL, 'y'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -285,6 +286,9 @@ static int parse_words(int argc, char **argv, struct config *c)
 			break;
 		case 'u':
 			result = directive(c, "uffd", optarg);
+			break;
+		case 'b':
+			result = directive(c, "uffd-backing", optarg);
 			break;
 		case 'y':
 			result = directive(c, "hyperv", optarg ? optarg : "");

@@ -26,6 +26,7 @@
 #include "core/config.h"
 #include "core/environment.h"
 #include "core/instance.h"
+#include "memory/server.h"
 #include "tree/tree.h"
 
 #define ERROR_MAX 512
@@ -236,6 +237,17 @@ static int describe(const struct private_directory *p, char **words)
 	return result < 0 ? EXIT_USAGE : 0;
 }
 
+/* What has been asked for and can't be had is said before anything runs. */
+static int check_backing(const struct config *c)
+{
+	int result = c->uffd_backing == UFFD_BACKING_FUSE ? server_probe() : 0;
+
+	if (result == 0)
+		return 0;
+	complain("uffd-backing: /dev/fuse can't be used here: %s", strerror(-result));
+	return EXIT_USAGE;
+}
+
 int command_run(int argc, char **argv)
 {
 	struct private_directory directory;
@@ -249,6 +261,11 @@ int command_run(int argc, char **argv)
 	if (status) {
 		config_finish(&c);
 		return status == OPTIONS_HELP ? 0 : status;
+	}
+	status = check_backing(&c);
+	if (status) {
+		config_finish(&c);
+		return status;
 	}
 	status = private_create(&directory);
 	if (status < 0) {

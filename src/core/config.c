@@ -173,12 +173,19 @@ static const struct {
 	int (*run)(struct config *c, char *rest, char *error);
 	bool alone; /* may stand alone */
 } directives[] = {
-	{"device", add_device, false},       {"directory", set_directory, false},
-	{"fault", add_fault, false},         {"hmm", config_set_hmm, false},
-	{"hyperv", config_set_hyperv, true}, {"log", set_log, false},
-	{"net", config_add_net, false},      {"set", set, false},
-	{"trace", set_trace, true},          {"uffd", config_set_uffd, false},
-	{"vdpa", add_vdpa, false},           {"vhost-scsi", config_add_vhost_scsi, false},
+	{"device", add_device, false},
+	{"directory", set_directory, false},
+	{"fault", add_fault, false},
+	{"hmm", config_set_hmm, false},
+	{"hyperv", config_set_hyperv, true},
+	{"log", set_log, false},
+	{"net", config_add_net, false},
+	{"set", set, false},
+	{"trace", set_trace, true},
+	{"uffd", config_set_uffd, false},
+	{"uffd-backing", config_set_uffd_backing, false},
+	{"vdpa", add_vdpa, false},
+	{"vhost-scsi", config_add_vhost_scsi, false},
 	{"vsock", set_vsock, false},
 };
 
@@ -392,6 +399,7 @@ char *config_format(const struct config *c)
 	fprintf(out, "hmm devices=%u,memory=%llu,coherent=%s\n", c->hmm.devices,
 		(unsigned long long)c->hmm.memory, c->hmm.coherent ? "on" : "off");
 	fprintf(out, "uffd %s\n", config_uffd_names[c->uffd]);
+	fprintf(out, "uffd-backing %s\n", config_uffd_backing_names[c->uffd_backing]);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;

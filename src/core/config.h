@@ -90,6 +90,12 @@ enum uffd_mode {
 	UFFD_EMULATE, /* ours; none of the kernel's is used, for nothing */
 };
 
+/* What private memory is that is registered with a userfaultfd of ours. */
+enum uffd_backing {
+	UFFD_BACKING_MEMORY, /* memory that traps, which the kernel's own accesses fail on */
+	UFFD_BACKING_FUSE,   /* of a file of ours, where they wait as well (memory/server.h) */
+};
+
 /* How pages of the client's are made to trap (src/memory). */
 enum memory_traps {
 	MEMORY_TRAPS_AUTO,    /* by guard markers where the kernel has them */
@@ -121,6 +127,7 @@ struct config {
 	size_t n_nets;
 	struct hmm_config hmm;
 	enum uffd_mode uffd;
+	enum uffd_backing uffd_backing;
 	struct hyperv_config hyperv;
 	char *directory;  /* private directory; `directory PATH`; NULL when embedded */
 	struct config_settings settings;

@@ -121,6 +121,19 @@ int config_set_uffd(struct config *c, char *value, char *error)
 	return config_fail(error, "uffd: it is auto, native or emulate, not '%s'", value);
 }
 
+const char *const config_uffd_backing_names[] = {"memory", "fuse"};
+
+int config_set_uffd_backing(struct config *c, char *value, char *error)
+{
+	for (unsigned i = 0;
+	     i < sizeof(config_uffd_backing_names) / sizeof(config_uffd_backing_names[0]); i++)
+		if (strcmp(value, config_uffd_backing_names[i]) == 0) {
+			c->uffd_backing = (enum uffd_backing)i;
+			return 0;
+		}
+	return config_fail(error, "uffd-backing: it is memory or fuse, not '%s'", value);
+}
+
 /* ---- hyperv [key=value,...] ---- */
 
 static int set_hyperv_key(struct hyperv_config *h, const char *name, const char *value, char *error)

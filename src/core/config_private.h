@@ -18,12 +18,14 @@ int config_add_net(struct config *c, char *text, char *error);
 int config_set_hmm(struct config *c, char *text, char *error);
 int config_set_hyperv(struct config *c, char *text, char *error);
 int config_set_uffd(struct config *c, char *value, char *error);
+int config_set_uffd_backing(struct config *c, char *value, char *error);
 /* `set memory.traps=VALUE` */
 int config_set_traps(struct config *c, const char *value, char *error);
 
-/* By enum memory_traps, and enum uffd_mode. */
+/* By enum memory_traps, enum uffd_mode and enum uffd_backing. */
 extern const char *const config_traps_names[];
 extern const char *const config_uffd_names[];
+extern const char *const config_uffd_backing_names[];
 
 void device_config_finish(struct device_config *d);
 void vdpa_config_finish(struct vdpa_config *v);

@@ -47,7 +47,7 @@ void memory_later_settle(void);
 void memory_lock_forked(void);
 /* Whether this thread holds it. */
 bool memory_lock_mine(void);
-/* With the lock: this thread, as gettid(2) says. */
+/* The thread that does, as gettid(2) says; 0: none. */
 int memory_lock_holder(void);
 
 #endif

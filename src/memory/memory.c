@@ -20,6 +20,7 @@
 #include "memory/backed.h"
 #include "memory/mmio_private.h"
 #include "memory/own.h"
+#include "memory/server.h"
 #include "memory/watch.h"
 #include "memory/watch_call.h"
 
@@ -195,6 +196,7 @@ static void settle_child(void)
 	backed_forked();
 	memory_vma_forked();
 	memory_vma_start();
+	server_forked();
 	validate_filled();
 	watch_forked();
 }
@@ -350,7 +352,7 @@ void memory_make_resident(const void *address, size_t size)
 void memory_reach(const void *address, size_t size, bool write)
 {
 	memory_make_resident(address, size);
-	watch_resolve(address, size, write);
+	watch_reach(address, size, write);
 }
 
 bool memory_moved_since(uint64_t moves)

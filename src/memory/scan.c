@@ -18,6 +18,7 @@
 #include "core/user.h"
 #include "memory/backed.h"
 #include "memory/memory.h"
+#include "memory/watch_call.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -127,6 +128,12 @@ static uint64_t meaning(const struct watch_range *r, uint64_t mark, uint64_t ker
 		is |= PAGE_IS_PRESENT | PAGE_IS_FILE;
 	else if (mark & MARK_PRESENT && !(is & there) && r->backed)
 		is |= PAGE_IS_PRESENT | PAGE_IS_PFNZERO;
+	if (r->served && !watch_is_missing(r, mark)) {
+		/* Pages of zeroes are the file's, if the kernel has them at all. */
+		if (is & PAGE_IS_FILE || !(is & there))
+			is |= PAGE_IS_PRESENT | PAGE_IS_PFNZERO;
+		is &= ~PAGE_IS_FILE;
+	}
 	if (!(is & there) && mark & (MARK_WP | MARK_RWP))
 		is |= PAGE_IS_SWAPPED; /* a marker of the kernel's */
 	if (r->kind == MEMORY_HUGETLB)
@@ -248,12 +255,12 @@ long memory_scan_pagemap(void *argument)
 	uint64_t signals;
 	int ret, last;
 
-	memory_reach(argument, sizeof(s.arg), true);
+	watch_resolve(argument, sizeof(s.arg), true);
 	ret = get_arguments(&s, argument);
 	if (ret < 0)
 		return ret;
-	memory_reach((void *)(uintptr_t)s.arg.vec, s.arg.vec_len * sizeof(struct page_region),
-		     true);
+	watch_resolve((void *)(uintptr_t)s.arg.vec, s.arg.vec_len * sizeof(struct page_region),
+		      true);
 	memory_lock(&signals);
 	ret = scan_all(&s);
 	last = flush(&s);

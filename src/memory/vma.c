@@ -18,6 +18,7 @@
 #include "memory/backed.h"
 #include "memory/hold.h"
 #include "memory/pages.h"
+#include "memory/server.h"
 #include "memory/watch.h"
 #include "uapi/mm.h"
 
@@ -165,13 +166,18 @@ static bool begins(const char *with)
 	return strncmp(name, with, strlen(with)) == 0;
 }
 
+static bool is_served(const struct procmap_query *q)
+{
+	return server_is_file(makedev(q->dev_major, q->dev_minor), q->inode);
+}
+
 static enum memory_kind kind_of(const struct procmap_query *q)
 {
 	if (q->vma_page_size > 4096)
 		return MEMORY_HUGETLB;
 	if (q->vma_start < vdso_end && q->vma_end > vdso_start)
 		return MEMORY_SPECIAL;
-	if (!q->inode && !q->dev_major && !q->dev_minor)
+	if ((!q->inode && !q->dev_major && !q->dev_minor) || is_served(q))
 		return MEMORY_ANON;
 	if (begins("/memfd:" MEMORY_SPECIAL_NAME) || begins("anon_inode:") ||
 	    (begins("/dev/") && !begins("/dev/shm/") && !begins("/dev/zero")))
@@ -282,6 +288,8 @@ bool memory_vma_find(uintptr_t address, struct memory_vma *ret_vma)
 	if (!find(address, ret_vma))
 		return false;
 	start = ret_vma->start;
+	if (server_is_file(ret_vma->device, ret_vma->inode))
+		ret_vma->device = ret_vma->inode = ret_vma->offset = 0;
 	show_client(ret_vma, address);
 	show_watched(ret_vma, address > start ? address : start);
 	ret_vma->offset += ret_vma->start - start;

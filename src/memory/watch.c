@@ -10,6 +10,7 @@
 #include "memory/backed.h"
 #include "memory/move.h"
 #include "memory/own.h"
+#include "memory/server.h"
 #include "memory/watch_private.h"
 
 static struct watch_range *ranges;
@@ -160,7 +161,7 @@ uintptr_t watch_end_of(const struct watch_range *r)
 static bool alike(const struct watch_range *a, const struct watch_range *b)
 {
 	return are_one(a, b) && a->by_protection == b->by_protection && a->backed == b->backed &&
-	       (!a->alias) == (!b->alias) &&
+	       a->served == b->served && a->advice == b->advice && (!a->alias) == (!b->alias) &&
 	       (!a->alias || b->alias - b->start == a->alias - a->start);
 }
 
@@ -203,6 +204,7 @@ void watch_forget(uintptr_t start, uintptr_t end)
 	free_aliases(start, end);
 	watch_remove(start, end);
 	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
+	server_look();
 }
 
 /* ---- set and clear ---- */
@@ -236,11 +238,14 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 
 		new.alias = was.alias;
 		new.by_protection = was.by_protection;
+		new.served = was.served;
+		new.advice = was.advice;
 		if (watch_traps(&was) && watch_traps(&new)) {
 			watch_insert(&new);
 			return 0;
 		}
 		watch_end(&was, v->start, v->end, false);
+		new.served = false;
 	}
 	ret = watch_begin(&new);
 	if (ret == 0)
@@ -280,6 +285,7 @@ void watch_clear(uintptr_t start, uintptr_t end)
 	}
 	free_aliases(start, end);
 	watch_remove(start, end);
+	server_look();
 }
 
 void watch_clear_owner(void *owner)
@@ -289,6 +295,11 @@ void watch_clear_owner(void *owner)
 			watch_clear(ranges[i].start, ranges[i].end);
 		else
 			i++;
+}
+
+void watch_look(void)
+{
+	server_look();
 }
 
 void watch_change_owner(void *owner, unsigned add, unsigned remove)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "memory/vma.h"
 
@@ -28,7 +29,8 @@ struct backed_run;
 #define WATCH_UNPOPULATED 0x10u /* pages can be protected that are not there yet */
 #define WATCH_WP_ASYNC    0x20u /* a write just lifts the protection */
 #define WATCH_RWP_ASYNC   0x40u
-#define WATCH_FOLLOWS     0x80u /* an mremap(2) takes it with the pages, else it ends there */
+#define WATCH_FOLLOWS     0x80u  /* an mremap(2) takes it with the pages, else it ends there */
+#define WATCH_SERVED      0x100u /* the kernel's own accesses wait, too, where that can be had */
 #define WATCH_MODES       0x0fu
 
 /*
@@ -47,6 +49,8 @@ struct watch_range {
 	/* The engine's own. */
 	bool backed;        /* by a file (memory/backed.h), all of it */
 	bool by_protection; /* what is missing traps by protection, else by markers */
+	bool served;        /* by a file of ours (memory/server.h): what is missing doesn't trap */
+	unsigned advice;    /* of what is served, as plain memory (memory/advice.h) */
 	uintptr_t alias;    /* of shared memory: where else its pages are mapped; 0: nowhere */
 };
 
@@ -76,6 +80,15 @@ struct watch_event {
 struct watch_ops {
 	void *(*fault)(void *owner, uintptr_t address, unsigned reason, bool write);
 	void (*wait)(void *ticket, const uint64_t *signals);
+	/*
+	 * A page that is missing in a range that is served is wanted by `thread`, which the kernel
+	 * makes wait: all with the lock.  A ticket, or NULL; whether the owner still has it as a
+	 * fault that waits, and has not been woken; and that nobody waits any more, so that it is
+	 * a ticket no longer.
+	 */
+	void *(*ask)(void *owner, uintptr_t address, pid_t thread);
+	bool (*asks)(void *ticket);
+	void (*answered)(void *ticket);
 	/*
 	 * The range of an owner has been moved, emptied, unmapped by the client or is now a
 	 * child's; see enum watch_event.  With the lock, after the call has been made; what is to
@@ -164,6 +177,9 @@ long watch_move(uintptr_t to, uintptr_t from, size_t size, bool holes);
 int watch_protect(uintptr_t start, uintptr_t end, bool on);
 /* The same for all access, of ranges with WATCH_RWP. */
 int watch_protect_all(uintptr_t start, uintptr_t end, bool on);
+
+/* Faults that `ask` has told of may have been woken. */
+void watch_look(void);
 
 /* ---- what others ask ---- */
 

@@ -14,8 +14,10 @@
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/advice.h"
 #include "memory/lock.h"
 #include "memory/mmio_private.h"
+#include "memory/served.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -105,7 +107,9 @@ static void hide(uintptr_t start, uintptr_t end)
 	struct watch_range r;
 
 	for (; part_of(start, end, &r); start = r.end)
-		if (watch_traps(&r) && !r.backed)
+		if (r.served)
+			served_drop(&r, r.start, r.end);
+		else if (watch_traps(&r) && !r.backed)
 			watch_freeze(r.start, r.end);
 }
 
@@ -153,6 +157,8 @@ static void guarded(uintptr_t start, uintptr_t end)
 	struct watch_range r;
 
 	for (; part_of(start, end, &r); start = r.end) {
+		if (r.served)
+			served_drop(&r, r.start, r.end);
 		watch_marks_change(r.start, r.end, r.page_size, ~0u, MARK_GUARD);
 		watch_apply(&r, r.start, r.end);
 	}
@@ -170,7 +176,7 @@ static long unguard(uintptr_t start, uintptr_t end)
 
 		if (start < to)
 			ret = host_syscall(SYS_madvise, start, to - start, MADV_GUARD_REMOVE);
-		if (is && (!watch_traps(&r) || r.by_protection))
+		if (is && (!watch_traps(&r) || r.by_protection || r.served))
 			ret = host_syscall(SYS_madvise, r.start, r.end - r.start,
 					   MADV_GUARD_REMOVE);
 		if (is) {
@@ -316,13 +322,86 @@ void watch_call_before(const struct memory_call *c, uintptr_t end)
 	if (!watch_any())
 		return;
 	if (c->operation == MEMORY_CALL_KEY || c->operation == MEMORY_CALL_POPULATE)
-		watch_resolve((void *)c->address, c->size, false);
+		watch_reach((void *)c->address, c->size, false);
 	if (c->operation != MEMORY_CALL_ADVISE)
 		return;
 	if (c->flags == MADV_POPULATE_READ || c->flags == MADV_POPULATE_WRITE)
-		watch_resolve((void *)c->address, c->size, c->flags == MADV_POPULATE_WRITE);
+		watch_reach((void *)c->address, c->size, c->flags == MADV_POPULATE_WRITE);
 	else if (frees(c->flags))
 		tell_removed(c->address, end, c->flags == MADV_REMOVE);
+}
+
+/* ---- what is served ---- */
+
+/* Whether all of [start, end) is; *ret_any: any. */
+static bool all_served(uintptr_t start, uintptr_t end, bool *ret_any)
+{
+	struct watch_range r;
+	bool all = true;
+
+	*ret_any = false;
+	for (; part_of(start, end, &r); start = r.end) {
+		all &= r.start == start && r.served;
+		*ret_any |= r.served;
+	}
+	return all && start >= end;
+}
+
+/* What has been said of [start, end), all of which is served, is so when it is plain memory. */
+static void keep_advice(uintptr_t start, uintptr_t end, int advice)
+{
+	struct watch_range r;
+
+	for (; watch_room(2) == 0 && part_of(start, end, &r); start = r.end)
+		if (advice_change(&r.advice, advice))
+			watch_insert(&r);
+}
+
+/* What a call means for anonymous memory, and would not for a file; or does for its pages. */
+static void begin_served(struct memory_call *c, uintptr_t end)
+{
+	bool any, all = all_served(c->address, end, &any), takes_out = false;
+
+	if (!any)
+		return;
+	switch (c->operation == MEMORY_CALL_ADVISE ? c->flags : -1) {
+	case -1:
+		takes_out = c->operation == MEMORY_CALL_REMAP;
+		break;
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+		c->handled = all;
+		c->result = 0;
+		takes_out = !all;
+		if (all)
+			keep_advice(c->address, end, c->flags);
+		break;
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+		takes_out = !all;
+		if (all)
+			keep_advice(c->address, end, c->flags);
+		break;
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_COLLAPSE:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+		takes_out = true;
+		break;
+	}
+	if (takes_out && served_take_out(c->address, end) < 0) {
+		c->handled = true;
+		c->result = -ENOMEM;
+	}
 }
 
 void watch_call_begin(struct memory_call *c, uintptr_t end)
@@ -330,6 +409,9 @@ void watch_call_begin(struct memory_call *c, uintptr_t end)
 	struct watch_range r;
 
 	if (!part_of(c->address, end, &r))
+		return;
+	begin_served(c, end);
+	if (c->handled)
 		return;
 	switch (c->operation) {
 	case MEMORY_CALL_REMAP:
@@ -413,8 +495,9 @@ static void *ask(uintptr_t address, bool write)
 	return watch_ops->fault(r->owner, address, reason | WATCH_BY_KERNEL, write);
 }
 
-/* The first page from *at on that is asked for; else *at is `end`. */
-static void *ask_next(uintptr_t *at, uintptr_t end, bool write)
+/* The first page from *at on that is asked for; else *at is `end`.  Without `all`, what is served
+ * is left to the kernel. */
+static void *ask_next(uintptr_t *at, uintptr_t end, bool write, bool all)
 {
 	const struct watch_range *r;
 	void *ticket = NULL;
@@ -426,6 +509,10 @@ static void *ask_next(uintptr_t *at, uintptr_t end, bool write)
 			break;
 		}
 		*at = *at > r->start ? *at : r->start;
+		if (r->served && !all) {
+			*at = r->end;
+			continue;
+		}
 		ticket = ask(*at, write);
 		if (!ticket)
 			*at = (*at & ~(r->page_size - 1)) + r->page_size;
@@ -433,7 +520,7 @@ static void *ask_next(uintptr_t *at, uintptr_t end, bool write)
 	return ticket;
 }
 
-void watch_resolve(const void *address, size_t size, bool write)
+static void resolve(const void *address, size_t size, bool write, bool all)
 {
 	uintptr_t at = (uintptr_t)address, end = at + size;
 	uint64_t before, signals;
@@ -444,12 +531,22 @@ void watch_resolve(const void *address, size_t size, bool write)
 	mmio_block_signals(&before);
 	do {
 		memory_lock(&signals);
-		ticket = ask_next(&at, end, write);
+		ticket = ask_next(&at, end, write, all);
 		memory_unlock(&signals);
 		if (ticket)
 			watch_ops->wait(ticket, NULL);
 	} while (ticket);
 	mmio_restore_signals(&before);
+}
+
+void watch_resolve(const void *address, size_t size, bool write)
+{
+	resolve(address, size, write, true);
+}
+
+void watch_reach(const void *address, size_t size, bool write)
+{
+	resolve(address, size, write, false);
 }
 
 /* ---- fork ---- */
@@ -477,6 +574,7 @@ void watch_forked(void)
 	if (!watch_any())
 		return;
 	forget_absent();
+	served_take_out(0, MEMORY_LIMIT);
 	if (watch_ops->forked)
 		watch_ops->forked();
 	watch_clear_others();

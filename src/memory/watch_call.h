@@ -21,4 +21,10 @@ int watch_change_protection(uintptr_t start, uintptr_t end, int protection);
 /* In the child of a fork, with the lock. */
 void watch_forked(void);
 
+/*
+ * watch_resolve() for a system call that is about to be made: it waits by itself where ranges are
+ * served.
+ */
+void watch_reach(const void *address, size_t size, bool write);
+
 #endif

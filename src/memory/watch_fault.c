@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "core/syscall.h"
-#include "memory/watch_private.h"
+#include "memory/served.h"
 
 /*
  * Whether the mapping is there: a page of it that had no marker would not have trapped.  Of the
@@ -54,6 +54,11 @@ static enum watch_verdict lift(const struct watch_range *r, uintptr_t at, unsign
 static enum watch_verdict classify_missing(const struct watch_range *r, uintptr_t at, uint64_t mark,
 					   bool write, unsigned *ret_reason)
 {
+	/* Here it should wait in the kernel; but an answer may have been refused. */
+	if (r->served && served_is_there(at)) {
+		*ret_reason = WATCH_MISSING;
+		return WATCH_ASK;
+	}
 	if (watch_is_guarded(r, mark) ? !is_mapped(at) : is_open(at, write))
 		return lost(at);
 	if (r->kind == MEMORY_ANON) {

@@ -14,6 +14,8 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "memory/backed.h"
+#include "memory/served.h"
+#include "memory/server.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -165,7 +167,7 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 		return -EEXIST;
 	ret = watch_reveal(r, to, end, 0, 0);
 	/* Of a file, a page of nothing that is read takes memory. */
-	if (r->backed)
+	if (r->backed || r->served)
 		return ret < 0 ? ret : (long)(end - to);
 	if (!(r->protection & PROT_READ))
 		host_mprotect((void *)to, end - to, PROT_READ);
@@ -304,6 +306,51 @@ static long copy_huge(const struct watch_range *r, const struct fill *f)
 	return ret;
 }
 
+/* ---- what is served ---- */
+
+static long copy_served(const struct watch_range *r, const struct fill *f)
+{
+	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	bool protected;
+	long n;
+
+	if (end == to)
+		return -EEXIST;
+	n = watch_marks_reserve(to, end, r->page_size);
+	if (n < 0)
+		return n;
+	/* Nobody is to write before it is protected. */
+	protected = f->flags & WATCH_PROTECT || watch_any_protected(r, to, end);
+	watch_unguard(r, to, end); /* what is poisoned */
+	settle(r, to, end, f->flags);
+	if (protected)
+		n = watch_apply(r, to, end);
+	if (n == 0)
+		n = served_copy(r, to, f->from, end - to);
+	if (n < 0) {
+		watch_marks_change(to, end, r->page_size, MARK_PRESENT | MARK_WP, 0);
+		watch_apply(r, to, end);
+		served_empty(to, end);
+	} else if (to + (uintptr_t)n < end) {
+		watch_marks_change(to + (uintptr_t)n, end, r->page_size, MARK_PRESENT | MARK_WP, 0);
+		watch_apply(r, to, end);
+	}
+	return n;
+}
+
+/* A page that is poisoned traps by a marker, if there can be one. */
+static int poison_served(const struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	if (advise(start, end, MADV_GUARD_INSTALL) == 0) {
+		watch_marks_change(start, end, r->page_size, MARK_PROTECTED, 0);
+	} else {
+		watch_marks_change(start, end, r->page_size, 0, MARK_PROTECTED);
+		watch_apply(r, start, end);
+	}
+	server_look();
+	return 0;
+}
+
 /* ---- all ---- */
 
 static long poison(const struct watch_range *r, const struct fill *f)
@@ -316,7 +363,9 @@ static long poison(const struct watch_range *r, const struct fill *f)
 		ret = -EEXIST;
 	if (ret == 0)
 		ret = watch_marks_change(to, end, r->page_size, 0, MARK_POISON);
-	if (ret == 0 && !watch_traps(r))
+	if (ret == 0 && r->served)
+		ret = poison_served(r, to, end);
+	else if (ret == 0 && !watch_traps(r))
 		ret = watch_trap(r, to, end);
 	if (!watch_traps(r))
 		watch_apply(r, to, to + f->size);
@@ -345,6 +394,8 @@ static long in_chunks(way_fn *way, uintptr_t to, const char *from, size_t size, 
 			f.size = r->end - f.to;
 		if (f.size > CHUNK && r->page_size <= CHUNK)
 			f.size = CHUNK;
+		if (r->served && f.size > SERVED_CHUNK)
+			f.size = SERVED_CHUNK;
 		n = way(r)(r, &f);
 		if (n <= 0)
 			break;
@@ -366,6 +417,8 @@ static fill_fn *way_to_copy(const struct watch_range *r)
 		return copy_shared;
 	if (r->kind == MEMORY_HUGETLB)
 		return copy_huge;
+	if (r->served)
+		return copy_served;
 	return r->backed ? copy_backed : copy_private;
 }
 

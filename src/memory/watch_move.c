@@ -12,7 +12,7 @@
 #include "core/syscall.h"
 #include "memory/backed.h"
 #include "memory/move.h"
-#include "memory/watch_private.h"
+#include "memory/served.h"
 #include "uapi/mm.h"
 
 #define CHUNK 16u /* pages that are out of reach together */
@@ -151,6 +151,11 @@ long watch_move(uintptr_t to, uintptr_t from, size_t size, bool holes)
 	long n = 0;
 
 	memory_back(from, from + size);
+	n = served_take_out(from, from + size);
+	if (n == 0)
+		n = served_take_out(to, to + size);
+	if (n < 0)
+		return n;
 	for (; done < size; done += (size_t)n) {
 		left = size - done;
 		left = left < CHUNK * MEMORY_PAGE ? left : CHUNK * MEMORY_PAGE;

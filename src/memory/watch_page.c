@@ -14,6 +14,8 @@
 #include "memory/advice.h"
 #include "memory/backed.h"
 #include "memory/move.h"
+#include "memory/served.h"
+#include "memory/server.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
 
@@ -24,7 +26,7 @@ static int advise(uintptr_t start, uintptr_t end, int advice)
 
 int watch_effective(const struct watch_range *r, uint64_t mark)
 {
-	bool away = watch_is_missing(r, mark) || mark & MARK_POISON;
+	bool away = (watch_is_missing(r, mark) && !r->served) || mark & MARK_POISON;
 
 	if (away)
 		return watch_is_guarded(r, mark) ? r->protection : PROT_NONE;
@@ -75,6 +77,10 @@ int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
 	int ret;
 
+	if (r->served) {
+		served_empty(start, end);
+		return 0;
+	}
 	if (!r->by_protection && memory_traps_markers() &&
 	    advise(start, end, MADV_GUARD_INSTALL) == 0) {
 		watch_marks_change(start, end, r->page_size, MARK_PROTECTED, 0);
@@ -189,14 +195,15 @@ static bool may_be_backed(const struct watch_range *r, unsigned *ret_advice)
 
 int watch_begin(struct watch_range *r)
 {
-	bool frozen = r->protection & PROT_WRITE, new;
-	unsigned advice;
+	bool frozen = r->protection & PROT_WRITE, serve, new;
+	unsigned advice = 0;
 	int ret = 0;
 
 	drop_old_marks(r->start, r->end);
 	if (!watch_traps(r))
 		return 0;
 	watch_alias_make(r);
+	serve = r->modes & WATCH_SERVED && served_may_be(r);
 	new = may_be_backed(r, &advice);
 	/* A marker empties its page: nobody is to write meanwhile. */
 	if (frozen) {
@@ -204,6 +211,8 @@ int watch_begin(struct watch_range *r)
 		ret = host_mprotect((void *)r->start, r->end - r->start,
 				    r->protection & ~PROT_WRITE);
 	}
+	if (ret == 0 && serve && served_make(r))
+		return 0;
 	new = new &&ret == 0 && is_empty(r) && backed_make(r->start, r->end, advice);
 	r->backed |= new;
 	if (ret == 0)
@@ -220,7 +229,7 @@ int watch_begin(struct watch_range *r)
 
 void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
-	if (!r->by_protection && (watch_traps(r) || watch_marks_kept()))
+	if (!r->by_protection && ((watch_traps(r) && !r->served) || watch_marks_kept()))
 		advise(start, end, MADV_GUARD_REMOVE);
 }
 
@@ -239,6 +248,8 @@ int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, un
 	if (protected)
 		ret = watch_apply(r, start, end);
 	watch_unguard(r, start, end);
+	if (r->served)
+		server_look();
 	return ret;
 }
 
@@ -248,7 +259,7 @@ static void remove_guards(const struct watch_range *r, uintptr_t start, uintptr_
 	uint64_t mark;
 	uintptr_t to;
 
-	if (!watch_traps(r) || r->by_protection)
+	if (!watch_traps(r) || r->by_protection || r->served)
 		return;
 	if (!watch_marks_kept()) {
 		advise(start, end, MADV_GUARD_REMOVE);
@@ -293,6 +304,10 @@ void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool
 		watch_marks_change(at, to, r->page_size, ~keep, keep);
 	}
 	none.by_protection = false;
-	if (protected)
+	if (r->served) {
+		none.served = false;
+		served_convert(&none, start, end);
+	}
+	if (protected || r->served)
 		watch_apply(&none, start, end);
 }

@@ -35,8 +35,8 @@ static inline bool watch_is_missing(const struct watch_range *r, uint64_t mark)
 /* Whether the kernel is to have a guard marker there. */
 static inline bool watch_is_guarded(const struct watch_range *r, uint64_t mark)
 {
-	return (watch_is_missing(r, mark) || mark & MARK_POISON) && !r->by_protection &&
-	       !(mark & MARK_PROTECTED);
+	return ((watch_is_missing(r, mark) && !r->served) || mark & MARK_POISON) &&
+	       !r->by_protection && !(mark & MARK_PROTECTED);
 }
 
 /* The protection that the kernel is to have. */

@@ -33,8 +33,10 @@ uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct back
 	if (mark & MARK_PRESENT && r->shared && !(entry & PAGEMAP_PRESENT) &&
 	    watch_is_cached(r, address & ~(r->page_size - 1)))
 		entry |= PAGEMAP_PRESENT | PAGEMAP_FILE | PAGEMAP_EXCLUSIVE;
+	if (r->served)
+		entry &= ~PAGEMAP_FILE;
 	/* The page of zeroes, if it has no content. */
-	if (mark & MARK_PRESENT && r->backed)
+	if (mark & MARK_PRESENT && (r->backed || (r->served && !(entry & PAGEMAP_SWAP))))
 		entry |= PAGEMAP_PRESENT;
 	if (!(mark & (MARK_WP | MARK_RWP)))
 		return entry;

@@ -194,6 +194,7 @@ static void start_over(void)
 {
 	uffd_forget_all();
 	uffd_waiters_forked();
+	uffd_served_forked();
 	uffd_events_forked();
 	inherited = true;
 }

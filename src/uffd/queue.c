@@ -178,6 +178,8 @@ void uffd_wake(struct uffd *u, uint64_t start, uint64_t size)
 {
 	wake_in(u, &u->pending, start, size);
 	wake_in(u, &u->read, start, size);
+	/* Who waits in the kernel, for a page that is still missing, asks again. */
+	watch_look();
 }
 
 static unsigned long length(const struct uffd_link *head)
@@ -219,7 +221,8 @@ long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor)
 	long ret = 0;
 
 	*ret_descriptor = -1;
-	while ((m = first(&u->pending)) && !uffd_waiter_is_there(m))
+	while ((m = first(&u->pending)) && atomic_load(&m->waiting) != UFFD_KERNEL &&
+	       !uffd_waiter_is_there(m))
 		uffd_queue_withdraw(u, m);
 	if (m) {
 		take_out(&m->link);

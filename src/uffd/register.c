@@ -7,10 +7,15 @@
  * is looked at only as far as the range goes.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "core/config.h"
+#include "core/instance.h"
+#include "core/log.h"
 #include "core/user.h"
 #include "memory/backing.h"
+#include "memory/server.h"
 #include "uffd/uffd.h"
 
 /* The modes of a range are the engine's, bit for bit. */
@@ -116,6 +121,28 @@ static unsigned how(const struct uffd *u, const struct memory_vma *v)
 	       (features & UFFD_FEATURE_EVENT_REMAP ? WATCH_FOLLOWS : 0);
 }
 
+/*
+ * Whether the kernel's own accesses are to wait for a reader.  Those that are not meant for it stay
+ * as they are with a trap: an error.
+ */
+static unsigned reach(const struct uffd *u)
+{
+	static _Atomic bool warned;
+	int ret;
+
+	if (!instance || instance->config->uffd_backing != UFFD_BACKING_FUSE)
+		return 0;
+	if (u->flags & UFFD_USER_MODE_ONLY || uffd_features(u) & UFFD_FEATURE_SIGBUS)
+		return 0;
+	ret = server_start();
+	if (ret == 0)
+		return WATCH_SERVED;
+	if (!atomic_exchange(&warned, true))
+		log_warning("uffd-backing: /dev/fuse cannot be used by this process: %s",
+			    strerror(-ret));
+	return 0;
+}
+
 static int watch_mappings(struct uffd *u, uintptr_t start, uintptr_t end, unsigned modes)
 {
 	struct memory_vma v;
@@ -158,6 +185,7 @@ long uffd_register(struct file *f, struct ioctl_call *call)
 	struct uffd *u = f->priv;
 	uintptr_t start = r->range.start, end = start + r->range.len;
 	uint64_t signals, ioctls;
+	unsigned served;
 	bool huge;
 	long ret = check_modes(u, r->mode);
 
@@ -167,10 +195,11 @@ long uffd_register(struct file *f, struct ioctl_call *call)
 		return ret;
 	if (u->dead)
 		return -ENOMEM;
+	served = r->mode & WATCH_MISSING ? reach(u) : 0;
 	memory_lock(&signals);
 	ret = check_mappings(u, start, end, (unsigned)r->mode, &huge);
 	if (ret == 0)
-		ret = watch_mappings(u, start, end, (unsigned)r->mode);
+		ret = watch_mappings(u, start, end, (unsigned)r->mode | served);
 	memory_unlock(&signals);
 	if (ret)
 		return ret;

@@ -77,6 +77,7 @@ struct uffd_message {
 #define UFFD_WAITING 1u
 #define UFFD_ASLEEP  2u /* and has to be woken */
 #define UFFD_POLLING 3u /* the same, by its descriptor: see sleep.c */
+#define UFFD_KERNEL  4u /* the kernel makes it wait: see served.c */
 
 static inline uint32_t uffd_features(const struct uffd *u)
 {
@@ -124,6 +125,12 @@ long uffd_take(struct uffd *u, struct uffd_msg *message, int *ret_descriptor);
 
 /* Whether the thread that waits for a fault has not been killed meanwhile.  With the lock. */
 bool uffd_waiter_is_there(const struct uffd_message *fault);
+/*
+ * What a fault's message says, but for the thread.  The page is in a range; `reason` and `write`
+ * as in watch_ops.
+ */
+void uffd_fault_message(struct uffd_msg *m, uint32_t features, uintptr_t address, unsigned reason,
+			bool write);
 /* Wakes who sleeps there with UFFD_POLLING.  Without the lock. */
 void uffd_waiter_wake(void *fault);
 
@@ -131,6 +138,14 @@ void uffd_waiter_wake(void *fault);
 void uffd_waiters_forked(void);
 /* Registers with the memory engine, and starts it.  Without the lock.  0 or -errno. */
 int uffd_start_memory(void);
+
+/* ---- served.c: see watch_ops ---- */
+
+void *uffd_ask(void *owner, uintptr_t address, pid_t thread);
+bool uffd_asks(void *ticket);
+void uffd_answered(void *ticket);
+/* In the child of a fork: there are none. */
+void uffd_served_forked(void);
 
 /* ---- sleep.c ---- */
 

@@ -116,8 +116,8 @@ static struct waiter *own_waiter(void)
 	return last;
 }
 
-static void fill_message(struct uffd_msg *m, uint32_t features, uintptr_t address, unsigned reason,
-			 bool write)
+void uffd_fault_message(struct uffd_msg *m, uint32_t features, uintptr_t address, unsigned reason,
+			bool write)
 {
 	const struct watch_range *range = watch_find(address);
 
@@ -130,8 +130,6 @@ static void fill_message(struct uffd_msg *m, uint32_t features, uintptr_t addres
 				 (reason & WATCH_WP ? UFFD_PAGEFAULT_FLAG_WP : 0) |
 				 (reason & WATCH_MINOR ? UFFD_PAGEFAULT_FLAG_MINOR : 0) |
 				 (reason & WATCH_RWP ? UFFD_PAGEFAULT_FLAG_RWP : 0);
-	if (features & UFFD_FEATURE_THREAD_ID)
-		m->arg.pagefault.feat.ptid = (uint32_t)memory_lock_holder();
 }
 
 static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
@@ -148,7 +146,9 @@ static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
 		return NULL;
 	if (w->fault.link.next)
 		uffd_queue_withdraw(w->context, &w->fault);
-	fill_message(&w->fault.message, uffd_features(u), address, reason, write);
+	uffd_fault_message(&w->fault.message, uffd_features(u), address, reason, write);
+	if (uffd_features(u) & UFFD_FEATURE_THREAD_ID)
+		w->fault.message.arg.pagefault.feat.ptid = (uint32_t)w->thread;
 	w->context = u;
 	atomic_store(&w->fault.waiting, UFFD_WAITING);
 	uffd_queue_add(u, &u->pending, &w->fault);
@@ -190,6 +190,9 @@ void uffd_waiters_forked(void)
 static const struct watch_ops ops = {
 	.fault = fault,
 	.wait = wait_for,
+	.ask = uffd_ask,
+	.asks = uffd_asks,
+	.answered = uffd_answered,
 	.event = uffd_event,
 	.settle = uffd_settle,
 	.forked = uffd_forked,

@@ -11,12 +11,19 @@
 #	kernel_has_it         whether that can be had: the tests that bring their own programs show
 #	                      with it that they ask for what the kernel does
 #
+# With BACKING=fuse it is `standin run --uffd=emulate --uffd-backing=fuse`; a machine where that can't be
+# had skips the tests.
 # With UFFD=native everything is native: a way to see whether a test is at fault.
 cp "$BUILD/tests/clients/without-uffd" "$work/"
 if [ "${UFFD:-emulate}" = native ]; then
     emulate=("${user[@]}")
 else
-    emulate=("${user[@]}" "$work/without-uffd" "$standin" run --uffd=emulate --)
+    emulate=("${user[@]}" "$work/without-uffd" "$standin" run --uffd=emulate
+        ${BACKING:+--uffd-backing=$BACKING} --)
+fi
+if [ "${BACKING:-}" ] && ! "${emulate[@]}" true 2> refusal; then
+    echo "SKIP: $(cat refusal)"
+    exit 77
 fi
 emulated() { "${emulate[@]}" "$@"; }
 native() { as_user "$@"; }

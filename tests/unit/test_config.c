@@ -62,7 +62,8 @@ static void test_reads_back(void **state)
 				   "set vfio.memlock=on\n"
 				   "set memory.traps=protect\n"
 				   "hmm devices=3,memory=1048576,coherent=off\n"
-				   "uffd emulate\n";
+				   "uffd emulate\n"
+				   "uffd-backing fuse\n";
 	char error[CONFIG_ERROR_MAX];
 	struct config c;
 	char *back;
@@ -118,6 +119,8 @@ static void test_errors_are_one_clear_line(void **state)
 	check_bad("hmm devices\n", "line 1: hmm: 'devices' is not key=value");
 	check_bad("hmm colour=red\n", "line 1: hmm: no key is named 'colour'");
 	check_bad("uffd on\n", "line 1: uffd: it is auto, native or emulate, not 'on'");
+	check_bad("uffd-backing file\n",
+		  "line 1: uffd-backing: it is memory or fuse, not 'file'");
 	check_bad("set memory.traps=all\n",
 		  "line 1: set: memory.traps is auto, guard or protect, not 'all'");
 	check_bad("vhost-scsi lun0=disk.img\n",

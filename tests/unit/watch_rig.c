@@ -26,6 +26,7 @@
 static struct slot {
 	struct watch_message message;
 	_Atomic uint32_t state; /* 0 free, 1 asked, 2 answered */
+	bool by_kernel;         /* nobody waits for the answer here */
 } slots[SLOTS];
 
 static int pipes[2] = {-1, -1};
@@ -37,7 +38,7 @@ static struct watch_message last;
 static struct watch_event events[EVENTS];
 static _Atomic unsigned n_events;
 
-static void *on_fault(void *of, uintptr_t address, unsigned reason, bool write)
+static void *make_known(uintptr_t address, unsigned reason, bool write, bool by_kernel)
 {
 	unsigned char i = 0;
 
@@ -46,11 +47,32 @@ static void *on_fault(void *of, uintptr_t address, unsigned reason, bool write)
 	while (atomic_load(&slots[i].state))
 		i = (unsigned char)((i + 1) % SLOTS);
 	slots[i].message = (struct watch_message){address, reason, write};
+	slots[i].by_kernel = by_kernel;
 	atomic_store(&slots[i].state, 1);
 	last = slots[i].message;
 	atomic_fetch_add(&messages, 1);
 	host_syscall(SYS_write, pipes[1], &i, 1);
 	return &slots[i];
+}
+
+static void *on_fault(void *of, uintptr_t address, unsigned reason, bool write)
+{
+	return make_known(address, reason, write, false);
+}
+
+static void *on_ask(void *of, uintptr_t address, pid_t thread)
+{
+	return make_known(address, WATCH_MISSING, false, true);
+}
+
+static bool on_asks(void *ticket)
+{
+	return true;
+}
+
+static void on_answered(void *ticket)
+{
+	atomic_store(&((struct slot *)ticket)->state, 0);
 }
 
 static void on_wait(void *ticket, const uint64_t *signals)
@@ -91,8 +113,12 @@ static void *serve(void *arg)
 
 	while (read(pipes[0], &i, 1) == 1) {
 		struct slot *s = &slots[i];
+		struct watch_message m = s->message;
+		bool by_kernel = s->by_kernel;
 
-		atomic_load (&answer_with)(&s->message);
+		atomic_load (&answer_with)(&m);
+		if (by_kernel)
+			continue;
 		atomic_store(&s->state, 2);
 		host_syscall(SYS_futex, &s->state, FUTEX_WAKE_PRIVATE, 1);
 	}
@@ -104,6 +130,9 @@ void watch_rig_start(watch_answer *answer)
 	static const struct watch_ops ops = {
 		.fault = on_fault,
 		.wait = on_wait,
+		.ask = on_ask,
+		.asks = on_asks,
+		.answered = on_answered,
 		.event = on_event,
 		.settle = on_settle,
 		.forked = on_forked,
