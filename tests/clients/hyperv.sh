@@ -36,6 +36,17 @@ raw() {
 }
 check "packets of any kind" raw
 
+# What ends or crashes the daemon gets to it as through the kernel, for those who test their own.
+hostile() {
+    local message
+    for message in '03 28 0000 00000000' '03 05 0000 00000000' '03 00 0000 00000080'; do
+        fails HV_E_FAIL kvp raw --timeout 10 --size 7432 "$message" &&
+            inside "wait $pid; test \$? != 0" && start_program || return 1
+    done
+    kvp get ProcessorArchitecture
+}
+check "pools and indices that are the end of the daemon, and of its host's request" hostile
+
 traced() {
     grep -q 'write([0-9]*<hv_kvp>, {REGISTER1}, 7432) = 7432' trace.txt &&
         grep -q 'read([0-9]*<hv_kvp>, {SET, pool=0, key="EXAMPLE", value="first"}, 7432) = 7432' trace.txt &&
@@ -229,6 +240,13 @@ cancelled() {
     [ $? = 130 ] && [ ! -e to/cancelled ]
 }
 check "a copy that is interrupted is taken back" cancelled
+# A COMPLETE of nothing has the daemon close its descriptor 0, which is the device.
+out_of_order() {
+    kill_program KILL && start_program &&
+        host hyperv raw fcopy --timeout 10 --size 36 02000000 | grep -q HV_E_FAIL &&
+        copy --force file1 "$work/to/after" && cmp file1 to/after
+}
+check "a COMPLETE before a START, for which the daemon closes the device" out_of_order
 guest_stop
 
 # ---- a daemon that waits in all the ways there are ----

@@ -27,6 +27,15 @@ unit() {
         [ -x "$tree$(sed -n 's/^ExecStart=\([^ ]*\) agent$/\1/p' "$file")" ]
 }
 check "the agent's unit names the command" unit
+verified() {
+    sed "s|^ExecStart=[^ ]*|ExecStart=$standin|" "$(find "$tree" -path '*/systemd/system/standin-agent.service')" \
+        > standin-agent.service && systemd-analyze verify --man=no "$PWD/standin-agent.service"
+}
+if have systemd-analyze; then
+    check "systemd knows all that is in it" verified
+else
+    skip "systemd knows all that is in it" "systemd-analyze is not here"
+fi
 
 built_against_it() {
     pc=$(dirname "$(find "$tree" -name standin.pc)")
