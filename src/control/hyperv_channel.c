@@ -151,6 +151,7 @@ struct found {
 	unsigned n;
 	bool hyperv;     /* there is a run with --hyperv */
 	bool registered; /* and the daemon of the last one has done so */
+	bool suspended;  /* and sleeps */
 };
 
 static void look_in(const struct running *r, pid_t process, enum standin_hyperv_service service,
@@ -167,6 +168,7 @@ static void look_in(const struct running *r, pid_t process, enum standin_hyperv_
 			found->run = r;
 			found->process = process;
 			found->registered = strcmp(status.state, "unregistered") != 0;
+			found->suspended = strcmp(status.state, "suspended") == 0;
 			found->n++;
 		}
 	free(reply);
@@ -221,18 +223,23 @@ static int find_and_connect(struct standin_hyperv *h, enum standin_hyperv_servic
 	int64_t end = now_ms() + (h->daemon_ms >= 0 ? h->daemon_ms : WAIT_MS);
 	struct running *first;
 	struct found found;
+	bool last;
 	int fd;
 
 	for (;;) {
 		first = running_find(h->pid);
 		look(first, service, &found);
-		if (found.n > 1 || found.registered || now_ms() >= end)
-			break;
+		last = found.n > 1 || found.suspended || now_ms() >= end;
+		fd = -ENODEV;
+		if (found.registered || last)
+			fd = connect_found(h, &found, services[service].name);
 		running_free(first);
-		nanosleep(&pause, NULL);
+		if (fd >= 0 || last)
+			break;
+		nanosleep(&pause, NULL); /* one that was found may have gone since */
 	}
-	fd = connect_found(h, &found, services[service].name);
-	running_free(first);
+	if (fd >= 0)
+		h->error[0] = '\0';
 	return fd;
 }
 
