@@ -8,10 +8,11 @@
  * of the engine's own, with a marker on every page: a page gets its content in the file, and
  * appears when the marker goes.
  *
- * There is one file, a memfd, in which a page is at the offset that is its address.  So what is
- * next to each other is one mapping, and what is known of an area is where it is.  Which mappings
- * of the kernel's are backed is told by their file alone: libc may unmap what it likes inside
- * itself.  The areas are kept apart from what is watched (memory/watch.h): they stay
+ * There is one file, in memory, in which a page is at the offset that is its address.  So what is
+ * next to each other is one mapping, and what is known of an area is where it is and what it has been
+ * advised.  Which mappings of the kernel's are backed is told by their file alone, its device and
+ * inode number: libc may unmap what it likes inside itself.  What the file is, only backed_file.c
+ * knows.  The areas are kept apart from what is watched (memory/watch.h): they stay
  * backed when they are watched no longer.
  *
  * Whatever a shared mapping would get wrong is done to the plain anonymous memory that
