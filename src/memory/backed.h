@@ -9,10 +9,10 @@
  * appears when the marker goes.
  *
  * There is one file, in memory, in which a page is at the offset that is its address.  So what is
- * next to each other is one mapping, and what is known of an area is where it is and what it has been
- * advised.  Which mappings of the kernel's are backed is told by their file alone, its device and
- * inode number: libc may unmap what it likes inside itself.  What the file is, only backed_file.c
- * knows.  The areas are kept apart from what is watched (memory/watch.h): they stay
+ * next to each other is one mapping, and what is known of an area is where it is and what it has
+ * been advised.  Which mappings of the kernel's are backed is told by their file alone, its device
+ * and inode number: libc may unmap what it likes inside itself.  What the file is, only
+ * backed_file.c knows.  The areas are kept apart from what is watched (memory/watch.h): they stay
  * backed when they are watched no longer.
  *
  * Whatever a shared mapping would get wrong is done to the plain anonymous memory that

@@ -5,7 +5,6 @@
  * plain memory where it must.  The model runs with PROT_NONE too, where nothing is backed.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,14 +16,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "memory/backed.h"
-#include "memory/own.h"
 #include "memory_rig.h"
 #include "uapi/mm.h"
 #include "watch_rig.h"
@@ -270,16 +267,15 @@ static void advise_free(char *p)
 	assert_false(is_backed(p + 63 * PAGE));
 	assert_int_equal(rig_madvise(p, 62 * PAGE, MADV_UNMERGEABLE), 0);
 	assert_true(is_backed(p));
-	errno = 0;
 	assert_int_equal(rig_madvise(p, 64 * PAGE, MADV_REMOVE), -EINVAL);
 }
 
-static void grow(char *p)
+static void shrink(char *p)
 {
 	assert_ptr_equal(rig_mremap(p, 64 * PAGE, 63 * PAGE, 0, NULL), p);
 }
 
-static void lock(char *p)
+static void take_out(char *p)
 {
 	uint64_t signals;
 
@@ -295,9 +291,9 @@ static void test_plain_memory(void **state)
 		watch_rig_start(rig_answer_page);
 		becomes_plain(advise_free, watched);
 		watch_rig_start(rig_answer_page);
-		becomes_plain(grow, watched);
+		becomes_plain(shrink, watched);
 		watch_rig_start(rig_answer_page);
-		becomes_plain(lock, watched);
+		becomes_plain(take_out, watched);
 	}
 }
 
