@@ -110,6 +110,7 @@ struct watch_range watch_part_of(const struct watch_range *r, uintptr_t start, u
 
 	if (part.alias)
 		part.alias += start - r->start;
+	part.offset += start - r->start;
 	part.start = start;
 	part.end = end;
 	return part;
@@ -143,12 +144,19 @@ void watch_remove(uintptr_t start, uintptr_t end)
 	watch_changed();
 }
 
+/* Mappings of files, or of shared memory, that follow each other need not be one. */
+static bool go_on(const struct watch_range *a, const struct watch_range *b)
+{
+	return a->kind == MEMORY_ANON || (a->device == b->device && a->inode == b->inode &&
+					  b->offset - b->start == a->offset - a->start);
+}
+
 /* For who knows of them. */
 static bool are_one(const struct watch_range *a, const struct watch_range *b)
 {
 	return a->end == b->start && a->modes == b->modes && a->owner == b->owner &&
 	       a->kind == b->kind && a->shared == b->shared && a->page_size == b->page_size &&
-	       a->protection == b->protection;
+	       a->protection == b->protection && go_on(a, b);
 }
 
 uintptr_t watch_end_of(const struct watch_range *r)
@@ -223,6 +231,9 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 		.backed = v->backed,
 		.page_size = v->page_size,
 		.protection = v->protection,
+		.device = v->device,
+		.inode = v->inode,
+		.offset = v->offset,
 	};
 	int ret = watch_room(4);
 
@@ -233,6 +244,9 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 		watch_forget(v->start, v->end);
 		old = NULL;
 	}
+	/* Of the same owner modes can be added, and none of them taken away. */
+	if (old && old->owner == owner && !(modes & ~old->modes))
+		return 0;
 	if (old) {
 		struct watch_range was = watch_part_of(old, v->start, v->end);
 
@@ -244,10 +258,10 @@ static int watch_part(const struct memory_vma *v, unsigned modes, void *owner)
 			watch_insert(&new);
 			return 0;
 		}
-		watch_end(&was, v->start, v->end, false);
+		watch_end(&was, v->start, v->end, modes & WATCH_WP ? MARK_WP : 0, false);
 		new.served = false;
 	}
-	ret = watch_begin(&new);
+	ret = watch_begin(&new, old);
 	if (ret == 0)
 		watch_insert(&new);
 	return ret;
@@ -264,7 +278,10 @@ int watch_set(uintptr_t start, uintptr_t end, unsigned modes, void *owner)
 	if (!(modes & WATCH_MISSING))
 		ret = backed_take_out(start, end);
 	for (; at < end && ret == 0 && memory_vma_find(at, &v) && v.start < end; at = v.end) {
-		v.start = v.start > at ? v.start : at;
+		if (v.start < at) {
+			v.offset += at - v.start;
+			v.start = at;
+		}
 		v.end = v.end < end ? v.end : end;
 		ret = watch_part(&v, modes, owner);
 	}
@@ -280,7 +297,7 @@ void watch_clear(uintptr_t start, uintptr_t end)
 	for (i = first_above(start); i < n_ranges && ranges[i].start < end; i++) {
 		const struct watch_range *r = &ranges[i];
 
-		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end,
+		watch_end(r, r->start > start ? r->start : start, r->end < end ? r->end : end, 0,
 			  false);
 	}
 	free_aliases(start, end);

@@ -45,6 +45,9 @@ struct watch_range {
 	bool shared;
 	size_t page_size; /* bytes */
 	int protection;   /* the client's */
+	dev_t device;     /* of the file that is mapped, if any: */
+	uint64_t inode;
+	uint64_t offset; /* in it, of `start` */
 
 	/* The engine's own. */
 	bool backed;        /* by a file (memory/backed.h), all of it */
@@ -120,7 +123,8 @@ uintptr_t watch_end_of(const struct watch_range *r);
 
 /*
  * Watches [start, end), page aligned, which lies in mappings that can be watched (the caller has
- * checked them), in the place of what was watched there.  From then on missing pages trap.
+ * checked them), in the place of what was watched there, unless that is the same owner's and has
+ * all these modes.  From then on missing pages trap.
  * 0 or -ENOMEM; then nothing has changed.
  */
 int watch_set(uintptr_t start, uintptr_t end, unsigned modes, void *owner);
@@ -154,11 +158,11 @@ enum watch_verdict watch_classify(uintptr_t address, bool write, unsigned *ret_r
 /* ---- what owners do ---- */
 
 /*
- * Contents for pages that are missing.  `to`, `size` are page aligned, not empty and in one
- * range (the caller has checked).  They return how many bytes have been done, from the start
- * up to the first page that can't be, or -errno if that was the first: -EEXIST there is a page;
- * -EFAULT the source, or the page isn't in the page cache (watch_continue); and so on.  A page
- * appears whole.  No protection of the client's stops them.
+ * Contents for pages that are missing.  `to`, `size` are page aligned, not empty and in
+ * ranges that are one (watch_end_of(); the caller has checked).  They return how many bytes have
+ * been done, from the start up to the first page that can't be, or -errno if that was the first:
+ * -EEXIST there is a page; -EFAULT the source, or the page isn't in the page cache
+ * (watch_continue); and so on.  A page appears whole.  No protection of the client's stops them.
  *
  * watch_copy() may give the lock up in between, as the kernel does for its lock, and looks again.
  */

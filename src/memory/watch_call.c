@@ -122,6 +122,21 @@ static void show(uintptr_t start, uintptr_t end)
 			watch_apply(&r, r.start, r.end);
 }
 
+/* Guard markers stay where contents go; those of poison are to go, where nothing else traps. */
+static void unguard_poison(const struct watch_range *r)
+{
+	uintptr_t at = r->start, to;
+	uint64_t mark;
+
+	if (watch_traps(r) || !watch_marks_kept())
+		return;
+	for (; at < r->end; at = to) {
+		to = watch_marks_run(at, r->end, r->page_size, &mark);
+		if (mark & MARK_POISON && watch_is_guarded(r, mark))
+			host_syscall(SYS_madvise, at, to - at, MADV_GUARD_REMOVE);
+	}
+}
+
 /* The marks of what has been emptied: of files, protection stays. */
 static void emptied(uintptr_t start, uintptr_t end)
 {
@@ -131,6 +146,7 @@ static void emptied(uintptr_t start, uintptr_t end)
 		unsigned gone = MARK_PRESENT | MARK_POISON | MARK_RWP;
 
 		gone |= r.kind == MEMORY_ANON ? MARK_WP : 0;
+		unguard_poison(&r);
 		watch_marks_change(r.start, r.end, r.page_size, gone, 0);
 		if (watch_traps(&r))
 			watch_trap(&r, r.start, r.end);
@@ -138,14 +154,18 @@ static void emptied(uintptr_t start, uintptr_t end)
 	}
 }
 
-/* What is poisoned outlives its range, but not the page. */
-static void forget_poison(uintptr_t start, uintptr_t end)
+/* What is poisoned outlives its range, but not the page; `markers`: nor do those that it traps by.
+ */
+static void forget_poison(uintptr_t start, uintptr_t end, bool markers)
 {
 	uint64_t mark;
 
 	while (watch_marks_kept() && (start = watch_marks_next(start, end, &mark)) < end) {
-		if (!watch_at(start))
+		if (!watch_at(start)) {
+			if (markers && !(mark & MARK_PROTECTED))
+				host_syscall(SYS_madvise, start, MEMORY_PAGE, MADV_GUARD_REMOVE);
 			watch_marks_change(start, start + MEMORY_PAGE, MEMORY_PAGE, ~0u, 0);
+		}
 		start += MEMORY_PAGE;
 	}
 }
@@ -241,7 +261,7 @@ static void moved(const struct watch_range *r, uintptr_t to, bool stays)
 			watch_insert(&new);
 		watch_apply(&new, new.start, new.end);
 	} else {
-		watch_end(&new, new.start, new.end, true);
+		watch_end(&new, new.start, new.end, 0, true);
 	}
 	/* The alias goes with what follows. */
 	if (r->modes & WATCH_FOLLOWS && watch_room(4) == 0) {
@@ -257,6 +277,18 @@ static void moved(const struct watch_range *r, uintptr_t to, bool stays)
 	watch_apply(r, r->start, r->end);
 }
 
+/* Poison that has outlived its range goes with its markers. */
+static void move_poison(uintptr_t from, uintptr_t size, uintptr_t to)
+{
+	uintptr_t at = from;
+	uint64_t mark;
+
+	for (; watch_marks_kept() && (at = watch_marks_next(at, from + size, &mark)) < from + size;
+	     at += MEMORY_PAGE)
+		if (!watch_at(at))
+			watch_marks_move(at, at - from + to, MEMORY_PAGE);
+}
+
 /* The end of a mapping that has grown belongs to its range. */
 static void grown(uintptr_t old_end, uintptr_t new_end)
 {
@@ -269,8 +301,9 @@ static void grown(uintptr_t old_end, uintptr_t new_end)
 	new = r;
 	new.start = old_end;
 	new.end = new_end;
+	new.offset += old_end - r.start;
 	new.alias = 0;
-	if (watch_begin(&new) == 0)
+	if (watch_begin(&new, false) == 0)
 		watch_insert(&new);
 }
 
@@ -294,6 +327,7 @@ static void remapped(const struct memory_call *c, uintptr_t to)
 			grown(from + size, from + new_size);
 		return;
 	}
+	move_poison(from, size, to);
 	for (uintptr_t at = from; part_of(at, from + size, &r); at = r.end) {
 		if (r.modes & WATCH_FOLLOWS)
 			follows = r.owner;
@@ -306,7 +340,7 @@ static void remapped(const struct memory_call *c, uintptr_t to)
 	if (!stays)
 		watch_unmapped(from, from + size);
 	else
-		forget_poison(from, from + size);
+		forget_poison(from, from + size, false);
 }
 
 /* ---- all ---- */
@@ -442,7 +476,7 @@ static void advised(const struct memory_call *c, uintptr_t end, long result)
 	case MADV_REMOVE:
 		if (done) {
 			emptied(c->address, end);
-			forget_poison(c->address, end);
+			forget_poison(c->address, end, true);
 		} else {
 			show(c->address, end);
 		}
@@ -450,7 +484,7 @@ static void advised(const struct memory_call *c, uintptr_t end, long result)
 	case MADV_GUARD_INSTALL:
 		if (done) {
 			guarded(c->address, end);
-			forget_poison(c->address, end);
+			forget_poison(c->address, end, false);
 		}
 		break;
 	}

@@ -89,6 +89,19 @@ static long write_pages(uintptr_t to, const char *from, size_t size)
 	return done ? (long)done : -EFAULT;
 }
 
+/* What has got nothing, and is missing or poisoned still. */
+static void trap_again(const struct watch_range *r, uintptr_t start, uintptr_t end)
+{
+	uintptr_t to;
+	uint64_t mark;
+
+	for (; start < end; start = to) {
+		to = watch_marks_run(start, end, r->page_size, &mark);
+		if (watch_traps(r) || mark & MARK_POISON)
+			watch_trap(r, start, to);
+	}
+}
+
 static long copy_frozen(const struct watch_range *r, const struct fill *f)
 {
 	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
@@ -115,8 +128,7 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 		settle(r, to, to + (uintptr_t)n, f->flags);
 		to += (uintptr_t)n;
 	}
-	if (watch_traps(r) && to < end)
-		watch_trap(r, to, end);
+	trap_again(r, to, end);
 	return n;
 }
 
@@ -378,11 +390,12 @@ typedef fill_fn *way_fn(const struct watch_range *r);
 /* Range by range, of those that are one for the caller, and never too much at once. */
 static long in_chunks(way_fn *way, uintptr_t to, const char *from, size_t size, unsigned flags)
 {
-	const struct watch_range *r;
+	struct watch_range *r;
 	size_t done = 0;
 	long n = -ENOENT;
 
 	while (done < size && (r = watch_at(to + done))) {
+		fill_fn *fill = way(r);
 		struct fill f = {
 			.to = to + done,
 			.from = from ? from + done : NULL,
@@ -396,7 +409,9 @@ static long in_chunks(way_fn *way, uintptr_t to, const char *from, size_t size, 
 			f.size = CHUNK;
 		if (r->served && f.size > SERVED_CHUNK)
 			f.size = SERVED_CHUNK;
-		n = way(r)(r, &f);
+		if (fill == copy_shared)
+			watch_alias_make(r);
+		n = fill(r, &f);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
@@ -424,7 +439,7 @@ static fill_fn *way_to_copy(const struct watch_range *r)
 
 long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 {
-	struct watch_range *r = watch_at(to);
+	const struct watch_range *r = watch_at(to);
 	size_t page_size;
 	long ret;
 
@@ -433,8 +448,6 @@ long watch_copy(uintptr_t to, const void *from, size_t size, unsigned flags)
 	if (!r)
 		return -ENOENT;
 	page_size = r->page_size;
-	if (r->shared)
-		watch_alias_make(r);
 	ret = in_chunks(way_to_copy, to, from, size, flags);
 	/* A limit for the size of files has been set since. */
 	if (ret == -EFBIG) {
@@ -455,10 +468,6 @@ static fill_fn *way_to_zero(const struct watch_range *r)
 
 long watch_zero(uintptr_t to, size_t size)
 {
-	struct watch_range *r = watch_at(to);
-
-	if (r && r->shared)
-		watch_alias_make(r);
 	return in_chunks(way_to_zero, to, NULL, size, 0);
 }
 

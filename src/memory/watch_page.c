@@ -129,8 +129,7 @@ uintptr_t watch_next(const struct watch_range *r, uintptr_t at, uintptr_t end, b
 static void trap_missing(struct watch_range *r, uintptr_t start, uintptr_t end)
 {
 	if (!r->by_protection)
-		r->by_protection = !memory_traps_markers() || r->kind == MEMORY_HUGETLB ||
-				   advise(start, end, MADV_GUARD_INSTALL) < 0;
+		r->by_protection = advise(start, end, MADV_GUARD_INSTALL) < 0;
 }
 
 static int begin_traps(struct watch_range *r)
@@ -193,13 +192,17 @@ static bool may_be_backed(const struct watch_range *r, unsigned *ret_advice)
 	return advice >= 0;
 }
 
-int watch_begin(struct watch_range *r)
+int watch_begin(struct watch_range *r, bool again)
 {
 	bool frozen = r->protection & PROT_WRITE, serve, new;
 	unsigned advice = 0;
 	int ret = 0;
 
-	drop_old_marks(r->start, r->end);
+	/* Even of what is all there: neighbours that are alike are one range. */
+	if (!memory_traps_markers() || r->kind == MEMORY_HUGETLB)
+		r->by_protection = true;
+	if (!again)
+		drop_old_marks(r->start, r->end);
 	if (!watch_traps(r))
 		return 0;
 	watch_alias_make(r);
@@ -218,7 +221,7 @@ int watch_begin(struct watch_range *r)
 	if (ret == 0)
 		ret = begin_traps(r);
 	if (ret < 0) {
-		watch_end(r, r->start, r->end, frozen || new);
+		watch_end(r, r->start, r->end, 0, frozen || new);
 		watch_alias_free(r);
 		return ret;
 	}
@@ -286,7 +289,8 @@ bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t
 	return false;
 }
 
-void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool frozen)
+void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned kept,
+	       bool frozen)
 {
 	bool protected = frozen || watch_any_protected(r, start, end);
 	struct watch_range none = *r;
@@ -295,12 +299,13 @@ void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool
 	remove_guards(r, start, end);
 	for (uintptr_t at = start, to; at < end; at = to) {
 		uint64_t mark;
-		unsigned keep = 0;
+		unsigned keep;
 
 		to = watch_marks_run(at, end, r->page_size, &mark);
+		keep = (unsigned)mark & kept;
 		if (mark & MARK_POISON)
-			keep = MARK_POISON |
-			       (r->by_protection ? MARK_PROTECTED : mark & MARK_PROTECTED);
+			keep |= MARK_POISON |
+				(r->by_protection ? MARK_PROTECTED : mark & MARK_PROTECTED);
 		watch_marks_change(at, to, r->page_size, ~keep, keep);
 	}
 	none.by_protection = false;

@@ -122,8 +122,11 @@ int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end);
 bool watch_is_poisoned(uintptr_t at, uint64_t mark);
 /* Whether the kernel's protection differs from the client's anywhere. */
 bool watch_any_protected(const struct watch_range *r, uintptr_t start, uintptr_t end);
-/* Makes what is missing in the mapping of a new range trap, and marks what is there. */
-int watch_begin(struct watch_range *r);
+/*
+ * Makes what is missing in the mapping of a new range trap, and marks what is there.  `again`: it
+ * takes the place of a range, whose marks as far as they have been kept are its own.
+ */
+int watch_begin(struct watch_range *r, bool again);
 /* Removes the markers of [start, end), of which all are ours. */
 void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /*
@@ -133,10 +136,11 @@ void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end);
 int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags,
 		 unsigned keep);
 /*
- * Nothing of [start, end) traps or is protected any more for the range's sake; `frozen`: all of it
- * has been out of reach.
+ * Nothing of [start, end) traps or is protected any more for the range's sake, but for the marks
+ * `kept`; `frozen`: all of it has been out of reach.
  */
-void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, bool frozen);
+void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned kept,
+	       bool frozen);
 /*
  * The first page from `at` on that is there (if not `there`: missing), and the end of its run
  * to *ret_end; `end`: there is none.

@@ -52,7 +52,8 @@ static long finish(struct uffd *u, const struct ioctl_call *call, uint64_t start
 	return ret;
 }
 
-/* The registered range, of whatever context, that all of [start, start + size) is in. */
+/* The registered range, of whatever context, that all of [start, start + size) is in; or its first.
+ */
 static const struct watch_range *range_of(uintptr_t start, size_t size)
 {
 	const struct watch_range *r = watch_find(start);

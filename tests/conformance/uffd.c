@@ -350,6 +350,7 @@ static const struct area areas[] = {
 	{"unregister", uffd_area_unregister, true},
 	{"copy", uffd_area_copy, true},
 	{"copy-files", uffd_area_copy_files, true},
+	{"pieces", uffd_area_pieces, true},
 	{"zeropage", uffd_area_zeropage, true},
 	{"faults", uffd_area_faults, true},
 	{"wake", uffd_area_wake, true},

@@ -162,6 +162,7 @@ void uffd_area_register(void);
 void uffd_area_unregister(void);
 void uffd_area_copy(void);
 void uffd_area_copy_files(void);
+void uffd_area_pieces(void);
 void uffd_area_zeropage(void);
 void uffd_area_faults(void);
 void uffd_area_wake(void);

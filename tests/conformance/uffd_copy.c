@@ -293,3 +293,103 @@ void uffd_area_zeropage(void)
 	say_scan("scan", m, 4);
 	close(fd);
 }
+
+/* ---- what is registered in pieces, or again ---- */
+
+static void in_pieces(enum kind kind)
+{
+	const char *k = kind_names[kind];
+	int fd = uffd_new(0);
+	char *m = memory(kind, 8);
+	struct job *job;
+
+	name_range("m", m, 8);
+	must_register(fd, m + 4 * PAGE, 4, MISSING | WP);
+	copy(fd, label("%s, across the border of the registered", k), m + 2 * PAGE, source,
+	     4 * PAGE, 0);
+	must_register(fd, m, 4, MISSING | WP);
+	copy(fd, label("%s, across two registrations", k), m + 2 * PAGE, source, 4 * PAGE, COPY_WP);
+	say_bytes(label("%s, where two met", k), m + 2 * PAGE, 4);
+	copy(fd, label("%s, to the end", k), m + 6 * PAGE, source, 2 * PAGE, 0);
+	/* Modes are not taken away by themselves. */
+	must_register(fd, m, 8, WP);
+	say_pagemap(label("%s, registered for WP alone later", k), m, 8);
+	job = start_read("job", m);
+	say_message(fd, label("%s, which was missing, and is", k));
+	copy_byte(fd, m, 0x11, 0);
+	say_finished(job, label("%s, job", k));
+	say_protect(fd, UFFDIO_WRITEPROTECT, label("%s, protect", k), m, 2 * PAGE, 1);
+	say_range(fd, UFFDIO_UNREGISTER, label("%s, UNREGISTER of a part", k), m, 3 * PAGE);
+	say_text(label("%s, a write to it", k), "%s", try_write(m, 1));
+	say_pagemap(label("%s, then", k), m, 8);
+	/* What is protected stays so when a mode is added. */
+	m = memory(kind, 4);
+	name_range("m", m, 4);
+	must_register(fd, m, 4, WP);
+	copy(fd, label("%s, for WP alone", k), m, source, 2 * PAGE, COPY_WP);
+	must_register(fd, m, 4, MISSING | WP);
+	say_pagemap(label("%s, registered for both later", k), m, 4);
+	job = start_read("job", m + 3 * PAGE);
+	say_message(fd, label("%s, which is missing", k));
+	copy_byte(fd, m + 3 * PAGE, 0x11, 0);
+	say_finished(job, label("%s, job", k));
+	job = start_write("job", m, 0x22);
+	say_message(fd, label("%s, which is protected", k));
+	do_protect(fd, UFFDIO_WRITEPROTECT, m, PAGE, 0);
+	say_finished(job, label("%s, job", k));
+	/* In the place of another one it isn't. */
+	m = memory(kind, 4);
+	must_register(fd, m, 4, MISSING);
+	copy(fd, label("%s, for MISSING alone", k), m, source, PAGE, 0);
+	must_register(fd, m, 4, WP);
+	say_bytes(label("%s, registered for WP instead", k), m, 4);
+	close(fd);
+}
+
+/* Mappings that follow each other are one if they are private. */
+static void two_mappings(int flags, const char *k)
+{
+	int fd = uffd_new(0);
+	char *m = memory(flags & MAP_SHARED ? SHARED : ANON, 8);
+
+	if (mmap(m + 4 * PAGE, 4 * PAGE, RW, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+	    MAP_FAILED)
+		give_up("mmap", -errno);
+	madvise(m, 8 * PAGE, MADV_NOHUGEPAGE);
+	must_register(fd, m, 8, WP);
+	copy(fd, label("%s, across two mappings", k), m + 2 * PAGE, source, 4 * PAGE, 0);
+	copy(fd, label("%s, to the second", k), m + 6 * PAGE, source, 2 * PAGE, 0);
+	say_bytes(label("%s, which reads", k), m, 8);
+	close(fd);
+}
+
+/* Poison outlives registrations, and goes where the page goes. */
+static void poison_stays(void)
+{
+	int fd = uffd_new(0);
+	char *m = memory(ANON, 4), *n = memory(ANON, 4);
+
+	must_register(fd, m, 4, WP);
+	say_fill(fd, UFFDIO_POISON, "POISON for WP alone", m, 4 * PAGE, 0);
+	say(result(madvise(m, PAGE, MADV_DONTNEED)), "MADV_DONTNEED of one");
+	copy(fd, "COPY that ends early", m + PAGE, edge(PAGE, source), 2 * PAGE, 0);
+	say_bytes("poisoned for WP alone", m, 4);
+	must_register(fd, m, 4, MISSING | WP);
+	say_range(fd, UFFDIO_UNREGISTER, "UNREGISTER of poison", m, 4 * PAGE);
+	say(mremap(m, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, n) == n ? 0 : -errno,
+	    "mremap of poison");
+	say_bytes("poison that has moved", n, 4);
+	say(result(madvise(n, 4 * PAGE, MADV_DONTNEED)), "MADV_DONTNEED of what has moved");
+	say_bytes("no more", n, 4);
+	close(fd);
+}
+
+void uffd_area_pieces(void)
+{
+	source = filled(8, 0x41);
+	for (enum kind kind = ANON; kind < FILLABLE; kind++)
+		in_pieces(kind);
+	two_mappings(MAP_PRIVATE, "private");
+	two_mappings(MAP_SHARED, "shared");
+	poison_stays();
+}

@@ -228,7 +228,7 @@ static void test_ranges_are_divided(void **state)
 	assert_true(rig_is_page(p + 9 * PAGE));
 	assert_true(rig_is_page(p + 7 * PAGE));
 	assert_int_equal(watch_rig_messages(), 3);
-	assert_int_equal(rig_watch(p, 4 * PAGE, WATCH_WP), 0);
+	assert_int_equal(rig_watch(p, 4 * PAGE, WATCH_RWP), 0);
 	assert_int_equal(p[0], 0);
 	assert_int_equal(watch_rig_messages(), 3);
 	rig_unwatch(p, 32 * PAGE);
