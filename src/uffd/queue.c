@@ -97,7 +97,7 @@ static bool leave_to_takers(struct uffd *u)
 
 static void announce(struct uffd *u)
 {
-	if (leave_to_takers(u)) {
+	if (!u->bytes && leave_to_takers(u)) {
 		memory_later(tell, u);
 		return;
 	}
