@@ -56,8 +56,12 @@ fi
 
 # ---- the kernel's ----
 
-# The kernel's tests fill the pool of huge pages, or want it filled.
+# The kernel's tests fill the pool of huge pages, or want it filled: one script at a time.
 pool=/proc/sys/vm/nr_hugepages
+if [ -e $pool ]; then
+    exec {pool_lock}< $pool
+    flock "$pool_lock"
+fi
 pool_before=$(cat $pool 2> /dev/null || echo 0)
 set_pool() { { echo "$1" > $pool; } 2> /dev/null; }
 # Whether there are so many, or can be.
