@@ -2,10 +2,10 @@
 /*
  * The file of what is backed: as large as the address space, it costs what is in it.
  *
- * Who may mount file systems has one in a tmpfs of its own that has no name, where a mapping that
- * asks for huge pages gets them: there 2 MiB that are filled at once become one page, which takes a
- * third of the time.  Everybody else has a memfd, for which the whole system's setting counts,
- * and that mostly says no.
+ * Who may mount file systems, if only in a namespace of his own, has one in a tmpfs that is
+ * mounted nowhere, where a mapping that asks for huge pages gets them: there 2 MiB that are filled
+ * at once become one page, which takes a third of the time.  Everybody else has a memfd, for which
+ * the whole system's setting counts, and that mostly says no.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "memory/backed_private.h"
+#include "memory/namespace.h"
 #include "memory/own.h"
 #include "memory/radix.h"
 #include "memory/range.h"
@@ -41,22 +42,23 @@ static bool configure(int context)
 	       host_syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0;
 }
 
-static int make_in_tmpfs(void)
+static int make_in_tmpfs(void *ret_fd)
 {
-	int context = (int)host_syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount = -EPERM;
-	int fd = -EPERM;
+	int context = (int)host_syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), mount = -EINVAL;
+	int *fd = ret_fd;
 
 	if (context < 0)
 		return context;
 	if (configure(context))
 		mount = (int)host_syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0);
+	*fd = mount;
 	if (mount >= 0) {
-		fd = (int)host_syscall(SYS_openat, mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
-				       0600);
+		*fd = (int)host_syscall(SYS_openat, mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
+					0600);
 		host_close(mount);
 	}
 	host_close(context);
-	return fd;
+	return *fd < 0 ? *fd : 0;
 }
 
 /* Whether mappings of it can have markers: from 6.15 on. */
@@ -82,12 +84,12 @@ static void find_place(void)
 
 static void make(void)
 {
-	int fd = make_in_tmpfs();
 	struct stat st;
+	int fd;
 
-	if (fd >= 0)
+	if (namespace_mount(make_in_tmpfs, &fd, sizeof(fd)) == 0)
 		find_place();
-	if (fd < 0)
+	else
 		fd = (int)host_syscall(SYS_memfd_create, "standin:backing", MFD_CLOEXEC);
 	file = hostfd_adopt(fd);
 	if (file < 0)

@@ -12,16 +12,14 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <linux/mount.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "core/hostfd.h"
 #include "core/syscall.h"
+#include "memory/namespace.h"
 #include "memory/pages.h"
 
 #define MINOR  31u        /* of the protocol, at most */
@@ -73,8 +71,10 @@ static int make_mount(const struct fuse *f)
 	return ret;
 }
 
-static int open_here(struct fuse *f)
+static int open_here(void *fuse)
 {
+	struct fuse *f = fuse;
+
 	f->device = host_open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK, 0);
 	if (f->device < 0)
 		return f->device == -ENOENT || f->device == -ENXIO ? -ENODEV : f->device;
@@ -87,74 +87,9 @@ static int open_here(struct fuse *f)
 	return f->mount;
 }
 
-/* ---- without privilege ---- */
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = host_open(path, O_WRONLY | O_CLOEXEC, 0);
-	ssize_t n = fd < 0 ? fd : host_write(fd, text, strlen(text));
-
-	if (fd >= 0)
-		host_close(fd);
-	return n < 0 ? (int)n : 0;
-}
-
-/* The user is root in the new namespace: the file is root's until its attributes are known. */
-static int map_user(unsigned user, unsigned group)
-{
-	char text[40];
-	int ret;
-
-	snprintf(text, sizeof(text), "0 %u 1", user);
-	ret = write_text("/proc/self/uid_map", text);
-	if (ret == 0)
-		ret = write_text("/proc/self/setgroups", "deny");
-	snprintf(text, sizeof(text), "0 %u 1", group);
-	return ret < 0 ? ret : write_text("/proc/self/gid_map", text);
-}
-
-struct result {
-	struct fuse fuse;
-	int error;
-};
-
-/*
- * Everybody may mount in a namespace of his own, where that is permitted: a process makes one,
- * mounts and ends.  It has this thread's table of descriptors, so they stay.
- */
-static int open_there(struct fuse *f)
-{
-	unsigned user = (unsigned)host_syscall(SYS_geteuid);
-	unsigned group = (unsigned)host_syscall(SYS_getegid);
-	struct result *r = host_mmap(NULL, MEMORY_PAGE, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	long child;
-	int ret;
-
-	if (host_is_error(r))
-		return -ENOMEM;
-	r->error = -EPERM;
-	child = host_syscall(SYS_clone, CLONE_FILES | CLONE_NEWUSER | CLONE_NEWNS, NULL, NULL, NULL,
-			     0);
-	if (child == 0) {
-		ret = map_user(user, group);
-		r->error = ret < 0 ? ret : open_here(&r->fuse);
-		host_syscall(SYS_exit_group, 0);
-	}
-	if (child > 0)
-		while (host_syscall(SYS_wait4, child, NULL, __WALL, NULL) == -EINTR)
-			;
-	ret = child < 0 ? -EPERM : r->error;
-	*f = r->fuse;
-	host_munmap(r, MEMORY_PAGE);
-	return ret;
-}
-
 int fuse_open(struct fuse *f)
 {
-	int ret = open_here(f);
-
-	return ret == -EPERM ? open_there(f) : ret;
+	return namespace_mount(open_here, f, sizeof(*f));
 }
 
 void fuse_close(struct fuse *f)

@@ -21,6 +21,7 @@
 #include "memory/advice.h"
 #include "memory/move.h"
 #include "memory/own.h"
+#include "memory/range.h"
 #include "memory/server.h"
 #include "uapi/mm.h"
 
@@ -28,11 +29,6 @@
 /* Of a mapping's advices, those that a private mapping of a file has in the same way. */
 #define KEPT   (ADVICE_DONTFORK | ADVICE_DONTDUMP | ADVICE_MERGEABLE)
 #define CACHED ((size_t)64 << 20) /* bytes in the file's cache, about, until it is dropped */
-
-static int advise(uintptr_t start, uintptr_t end, int advice)
-{
-	return (int)host_syscall(SYS_madvise, start, end - start, advice);
-}
 
 static char *staging(void)
 {
@@ -108,9 +104,8 @@ static void drop_late(uintptr_t start, uintptr_t end)
 
 void served_empty(uintptr_t start, uintptr_t end)
 {
-	advise(start, end, MADV_GUARD_REMOVE); /* what was poisoned */
-	if (advise(start, end, MADV_DONTNEED) < 0)
-		advise(start, end, MADV_DONTNEED_LOCKED);
+	range_advise(start, end, MADV_GUARD_REMOVE); /* what was poisoned */
+	range_empty(start, end);
 	drop_late(start, end);
 }
 
@@ -120,7 +115,7 @@ void served_empty(uintptr_t start, uintptr_t end)
 static int populate(uintptr_t start, uintptr_t end, const char *content, bool writable)
 {
 	size_t size = end - start;
-	int ret = writable ? advise(start, end, MADV_POPULATE_WRITE) : -EINVAL;
+	int ret = writable ? range_advise(start, end, MADV_POPULATE_WRITE) : -EINVAL;
 
 	/* What can't be written to, and kernels before 5.14. */
 	if (ret == -EINVAL)

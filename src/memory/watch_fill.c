@@ -14,6 +14,7 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "memory/backed.h"
+#include "memory/range.h"
 #include "memory/served.h"
 #include "memory/server.h"
 #include "memory/watch_private.h"
@@ -30,11 +31,6 @@ struct fill {
 
 /* From the start on: how many bytes, or -errno. */
 typedef long fill_fn(const struct watch_range *r, const struct fill *f);
-
-static int advise(uintptr_t start, uintptr_t end, int advice)
-{
-	return (int)host_syscall(SYS_madvise, start, end - start, advice);
-}
 
 /* The marks of pages that have come. */
 static void settle(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags)
@@ -122,8 +118,8 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 	n = write_pages(to, f->from, end - to);
 	/* The file has pages now that it hadn't before, and that the kernel's COPY doesn't make. */
 	if (!cached)
-		advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, end),
-		       MADV_REMOVE);
+		range_advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, end),
+			     MADV_REMOVE);
 	if (n > 0) {
 		settle(r, to, to + (uintptr_t)n, f->flags);
 		to += (uintptr_t)n;
@@ -183,7 +179,7 @@ static long zero_private(const struct watch_range *r, const struct fill *f)
 		return ret < 0 ? ret : (long)(end - to);
 	if (!(r->protection & PROT_READ))
 		host_mprotect((void *)to, end - to, PROT_READ);
-	advise(to, end, MADV_POPULATE_READ);
+	range_advise(to, end, MADV_POPULATE_READ);
 	if (!(r->protection & PROT_READ))
 		watch_apply(r, to, end);
 	return ret < 0 ? ret : (long)(end - to);
@@ -214,14 +210,14 @@ static long write_alias(const struct watch_range *r, uintptr_t to, const char *f
 		ret = -ENOMEM;
 	/* Half of a page is none; and what came after it in the first attempt. */
 	if (done < size)
-		advise((uintptr_t)alias + done, (uintptr_t)alias + size, MADV_REMOVE);
+		range_advise((uintptr_t)alias + done, (uintptr_t)alias + size, MADV_REMOVE);
 	return done ? (long)done : ret;
 }
 
 /* Huge pages may run out, which shows as SIGBUS when they are touched. */
 static int reserve_huge(char *p, size_t size)
 {
-	int ret = advise((uintptr_t)p, (uintptr_t)p + size, MADV_POPULATE_WRITE);
+	int ret = range_advise((uintptr_t)p, (uintptr_t)p + size, MADV_POPULATE_WRITE);
 
 	return ret == -EINVAL ? 0 : ret; /* before 5.14 it is not known */
 }
@@ -231,7 +227,7 @@ static void populate(const struct watch_range *r, uintptr_t start, uintptr_t end
 {
 	bool write = r->shared && r->protection & PROT_WRITE && !(flags & WATCH_PROTECT);
 
-	advise(start, end, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	range_advise(start, end, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 /* The page has been taken out of the file meanwhile, by ftruncate(2) for instance. */
@@ -265,8 +261,8 @@ static long copy_shared(const struct watch_range *r, const struct fill *f)
 	if (n < 0)
 		return n;
 	/* Mapped once, at its place. */
-	advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, to) + (size_t)n,
-	       MADV_DONTNEED);
+	range_advise((uintptr_t)watch_alias_at(r, to), (uintptr_t)watch_alias_at(r, to) + (size_t)n,
+		     MADV_DONTNEED);
 	ret = watch_reveal(r, to, to + (uintptr_t)n, f->flags, 0);
 	populate(r, to, to + (uintptr_t)n, f->flags);
 	return ret < 0 ? ret : n;
@@ -353,7 +349,7 @@ static long copy_served(const struct watch_range *r, const struct fill *f)
 /* A page that is poisoned traps by a marker, if there can be one. */
 static int poison_served(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
-	if (advise(start, end, MADV_GUARD_INSTALL) == 0) {
+	if (range_advise(start, end, MADV_GUARD_INSTALL) == 0) {
 		watch_marks_change(start, end, r->page_size, MARK_PROTECTED, 0);
 	} else {
 		watch_marks_change(start, end, r->page_size, 0, MARK_PROTECTED);

@@ -12,6 +12,7 @@
 #include "core/syscall.h"
 #include "memory/backed.h"
 #include "memory/move.h"
+#include "memory/range.h"
 #include "memory/served.h"
 #include "uapi/mm.h"
 
@@ -52,8 +53,8 @@ static void leave(const struct watch_range *from, uintptr_t at)
 	watch_marks_change(at, at + MEMORY_PAGE, MEMORY_PAGE, ~0u, 0);
 	if (watch_traps(from))
 		watch_trap(from, at, at + MEMORY_PAGE);
-	else if (host_syscall(SYS_madvise, at, MEMORY_PAGE, MADV_DONTNEED) < 0)
-		host_syscall(SYS_madvise, at, MEMORY_PAGE, MADV_DONTNEED_LOCKED);
+	else
+		range_empty(at, at + MEMORY_PAGE);
 	if (from->backed)
 		backed_empty(at, at + MEMORY_PAGE);
 }
@@ -113,7 +114,7 @@ static int move_page(const struct watch_range *to, uintptr_t to_at, const struct
 	if (ret < 0)
 		return ret;
 	if (watch_traps(to) && !to->by_protection)
-		host_syscall(SYS_madvise, to_at, MEMORY_PAGE, MADV_GUARD_REMOVE);
+		range_advise(to_at, to_at + MEMORY_PAGE, MADV_GUARD_REMOVE);
 	if (content && !put_content(to, to_at, page)) {
 		if (watch_traps(to))
 			watch_trap(to, to_at, to_at + MEMORY_PAGE);

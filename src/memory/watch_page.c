@@ -14,15 +14,11 @@
 #include "memory/advice.h"
 #include "memory/backed.h"
 #include "memory/move.h"
+#include "memory/range.h"
 #include "memory/served.h"
 #include "memory/server.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
-
-static int advise(uintptr_t start, uintptr_t end, int advice)
-{
-	return (int)host_syscall(SYS_madvise, start, end - start, advice);
-}
 
 int watch_effective(const struct watch_range *r, uint64_t mark)
 {
@@ -59,18 +55,17 @@ int watch_apply(const struct watch_range *r, uintptr_t start, uintptr_t end)
 int watch_freeze(uintptr_t start, uintptr_t end)
 {
 	atomic_fetch_add(&memory_moves, 1);
-	return host_mprotect((void *)start, end - start, PROT_NONE);
+	return range_protect(start, end, PROT_NONE);
 }
 
 /* Empties [start, end) where there are no markers. */
 static int empty(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
-	int ret = host_mprotect((void *)start, end - start, PROT_NONE);
+	int ret = range_protect(start, end, PROT_NONE);
 
 	if (ret)
 		return ret;
-	ret = advise(start, end, MADV_DONTNEED);
-	return ret == -EINVAL ? advise(start, end, MADV_DONTNEED_LOCKED) : ret;
+	return range_empty(start, end);
 }
 
 int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end)
@@ -82,7 +77,7 @@ int watch_trap(const struct watch_range *r, uintptr_t start, uintptr_t end)
 		return 0;
 	}
 	if (!r->by_protection && memory_traps_markers() &&
-	    advise(start, end, MADV_GUARD_INSTALL) == 0) {
+	    range_advise(start, end, MADV_GUARD_INSTALL) == 0) {
 		watch_marks_change(start, end, r->page_size, MARK_PROTECTED, 0);
 		return 0;
 	}
@@ -129,7 +124,7 @@ uintptr_t watch_next(const struct watch_range *r, uintptr_t at, uintptr_t end, b
 static void trap_missing(struct watch_range *r, uintptr_t start, uintptr_t end)
 {
 	if (!r->by_protection)
-		r->by_protection = advise(start, end, MADV_GUARD_INSTALL) < 0;
+		r->by_protection = range_advise(start, end, MADV_GUARD_INSTALL) < 0;
 }
 
 static int begin_traps(struct watch_range *r)
@@ -233,7 +228,7 @@ int watch_begin(struct watch_range *r, bool again)
 void watch_unguard(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
 	if (!r->by_protection && ((watch_traps(r) && !r->served) || watch_marks_kept()))
-		advise(start, end, MADV_GUARD_REMOVE);
+		range_advise(start, end, MADV_GUARD_REMOVE);
 }
 
 int watch_reveal(const struct watch_range *r, uintptr_t start, uintptr_t end, unsigned flags,
@@ -265,13 +260,13 @@ static void remove_guards(const struct watch_range *r, uintptr_t start, uintptr_
 	if (!watch_traps(r) || r->by_protection || r->served)
 		return;
 	if (!watch_marks_kept()) {
-		advise(start, end, MADV_GUARD_REMOVE);
+		range_advise(start, end, MADV_GUARD_REMOVE);
 		return;
 	}
 	for (; start < end; start = to) {
 		to = watch_marks_run(start, end, r->page_size, &mark);
 		if (watch_is_missing(r, mark))
-			advise(start, to, MADV_GUARD_REMOVE);
+			range_advise(start, to, MADV_GUARD_REMOVE);
 	}
 }
 
