@@ -79,11 +79,24 @@ static void wrong(const char *format, ...)
 	abort();
 }
 
+/*
+ * Where the kernel puts nothing of its own accord, so what is unmapped there stays nobody's. Thread
+ * sanitizers permit few addresses, and not those that others do.
+ */
+#ifdef __SANITIZE_THREAD__
+#define PLACE ((uintptr_t)1 << 36)
+#else
+#define PLACE ((uintptr_t)1 << 45)
+#endif
+
 /* `size` bytes of memory, and after it nothing. */
 static uint8_t *bounded(size_t size, int protection)
 {
-	uint8_t *p = mmap(NULL, size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static uintptr_t place = PLACE;
+	uint8_t *p =
+		mmap((void *)place, size + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	place += size + 2 * PAGE;
 	if (p == MAP_FAILED || mprotect(p + PAGE, size, protection))
 		wrong("no memory");
 	return p + PAGE;

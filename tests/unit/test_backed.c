@@ -402,6 +402,9 @@ static void *fork_on_stack(void *stack)
 
 static void test_stack(void **state)
 {
+#ifdef __SANITIZE_THREAD__
+	skip(); /* it wants larger stacks */
+#endif
 	char *p = backed(128 * PAGE);
 	size_t before = pages_of_file();
 	pthread_attr_t attributes;

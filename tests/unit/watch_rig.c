@@ -113,9 +113,12 @@ static void *serve(void *arg)
 
 	while (read(pipes[0], &i, 1) == 1) {
 		struct slot *s = &slots[i];
-		struct watch_message m = s->message;
-		bool by_kernel = s->by_kernel;
+		struct watch_message m;
+		bool by_kernel;
 
+		(void)atomic_load(&s->state); /* sanitizers don't know what the pipe says */
+		m = s->message;
+		by_kernel = s->by_kernel;
 		atomic_load (&answer_with)(&m);
 		if (by_kernel)
 			continue;
