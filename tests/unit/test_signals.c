@@ -4,6 +4,7 @@
  * flags and exit status it would have without us.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -396,15 +398,30 @@ static void test_early_thread(void **state)
 static struct {
 	_Atomic bool waits;
 	_Atomic uint64_t told;
+	char status[64]; /* of the thread, in /proc */
 	sigset_t left;
 } late;
 
+/* Whether the thread has been sent the signal, which it can't take yet. */
+static bool late_is_sent(void)
+{
+	char text[2048] = "";
+	int fd = host_open(late.status, O_RDONLY | O_CLOEXEC, 0);
+	const char *pending;
+
+	host_read(fd, text, sizeof(text) - 1);
+	host_close(fd);
+	pending = strstr(text, "\nSigPnd:");
+	return pending && strtoull(pending + 8, NULL, 16) & UINT64_C(1) << (33 - 1);
+}
+
 static int late_child(void *arg)
 {
-	static const struct timespec pause = {.tv_nsec = 200000000};
+	static const struct timespec pause = {.tv_nsec = 1000000};
 
 	atomic_store(&late.waits, true);
-	host_syscall(SYS_nanosleep, &pause, NULL);
+	while (!late_is_sent())
+		host_syscall(SYS_nanosleep, &pause, NULL);
 	return 0;
 }
 
@@ -417,6 +434,7 @@ static void *late_thread(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	snprintf(late.status, sizeof(late.status), "/proc/%d/task/%d/status", getpid(), gettid());
 	child = clone(late_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
 	waitpid(child, NULL, 0);
 	pthread_sigmask(SIG_SETMASK, NULL, &late.left);
