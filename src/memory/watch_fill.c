@@ -98,15 +98,19 @@ static void trap_again(const struct watch_range *r, uintptr_t start, uintptr_t e
 	}
 }
 
+/* What is missing at the start, up to *ret_end, with room for its marks.  0 or -errno. */
+static long begin(const struct watch_range *r, const struct fill *f, uintptr_t *ret_end)
+{
+	*ret_end = missing_run(r, f->to, f->to + f->size, false);
+	return *ret_end == f->to ? -EEXIST : watch_marks_reserve(f->to, *ret_end, r->page_size);
+}
+
 static long copy_frozen(const struct watch_range *r, const struct fill *f)
 {
-	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	uintptr_t to = f->to, end;
+	long n = begin(r, f, &end);
 	bool cached = true;
-	long n;
 
-	if (end == to)
-		return -EEXIST;
-	n = watch_marks_reserve(to, end, r->page_size);
 	if (n < 0)
 		return n;
 	if (r->alias) {
@@ -131,8 +135,8 @@ static long copy_frozen(const struct watch_range *r, const struct fill *f)
 /* It has its content before it is in anybody's reach. */
 static long copy_backed(const struct watch_range *r, const struct fill *f)
 {
-	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
-	long n = end == to ? -EEXIST : watch_marks_reserve(to, end, r->page_size);
+	uintptr_t to = f->to, end;
+	long n = begin(r, f, &end);
 	int ret;
 
 	if (n < 0)
@@ -318,13 +322,10 @@ static long copy_huge(const struct watch_range *r, const struct fill *f)
 
 static long copy_served(const struct watch_range *r, const struct fill *f)
 {
-	uintptr_t to = f->to, end = missing_run(r, to, to + f->size, false);
+	uintptr_t to = f->to, end;
+	long n = begin(r, f, &end);
 	bool protected;
-	long n;
 
-	if (end == to)
-		return -EEXIST;
-	n = watch_marks_reserve(to, end, r->page_size);
 	if (n < 0)
 		return n;
 	/* Nobody is to write before it is protected. */

@@ -37,6 +37,20 @@ void rig_take_signals(void)
 	known = true;
 }
 
+enum memory_traps rig_traps;
+
+int rig_with_guards(void **state)
+{
+	rig_traps = MEMORY_TRAPS_AUTO;
+	return 0;
+}
+
+int rig_with_protection(void **state)
+{
+	rig_traps = MEMORY_TRAPS_PROTECT;
+	return 0;
+}
+
 void rig_start(enum memory_traps traps)
 {
 	uint64_t signals;

@@ -20,6 +20,10 @@ extern _Atomic unsigned rig_faults;
 
 /* Starts what there is to start, once, and sets how pages trap. */
 void rig_start(enum memory_traps traps);
+/* Setups of cmocka's: how they trap in the test. */
+extern enum memory_traps rig_traps;
+int rig_with_guards(void **state);
+int rig_with_protection(void **state);
 /* cmocka takes the fault signals before each test: takes them back. */
 void rig_take_signals(void);
 

@@ -26,25 +26,11 @@
 #include "uapi/mm.h"
 #include "watch_rig.h"
 
-static enum memory_traps traps;
-
-static int with_guards(void **state)
-{
-	traps = MEMORY_TRAPS_AUTO;
-	return 0;
-}
-
-static int with_protection(void **state)
-{
-	traps = MEMORY_TRAPS_PROTECT;
-	return 0;
-}
-
 /* cmocka takes the signals again for each function that it calls. */
 #define STARTED(function)                            \
 	static void started_##function(void **state) \
 	{                                            \
-		rig_start(traps);                    \
+		rig_start(rig_traps);                \
 		watch_rig_start(rig_answer_page);    \
 		function(state);                     \
 	}
@@ -725,13 +711,13 @@ static void test_threads(void **state)
 
 TESTS(STARTED)
 
-#define GUARDED(function) {#function, started_##function, with_guards, NULL, NULL},
+#define GUARDED(function) {#function, started_##function, rig_with_guards, NULL, NULL},
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TESTS(GUARDED){"test_model_protected", started_test_model, with_protection, NULL,
-			       NULL},
+		TESTS(GUARDED){"test_model_protected", started_test_model, rig_with_protection,
+			       NULL, NULL},
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,27 +25,13 @@
 #include "memory_rig.h"
 #include "uapi/mm.h"
 
-static enum memory_traps traps;
-
 /* cmocka takes the signals again for each function that it calls. */
 #define STARTED(function)                            \
 	static void started_##function(void **state) \
 	{                                            \
-		rig_start(traps);                    \
+		rig_start(rig_traps);                \
 		function(state);                     \
 	}
-static int with_guards(void **state)
-{
-	traps = MEMORY_TRAPS_AUTO;
-	return 0;
-}
-
-static int with_protection(void **state)
-{
-	traps = MEMORY_TRAPS_PROTECT;
-	return 0;
-}
-
 /* ---- the map of pages ---- */
 
 static void test_radix(void **state)
@@ -596,7 +582,7 @@ int main(void)
 		TEST(test_shrunk_mapping),
 		TEST(test_fork),
 	};
-	int failed = cmocka_run_group_tests_name("guards", tests, with_guards, NULL);
+	int failed = cmocka_run_group_tests_name("guards", tests, rig_with_guards, NULL);
 
-	return failed + cmocka_run_group_tests_name("protection", tests, with_protection, NULL);
+	return failed + cmocka_run_group_tests_name("protection", tests, rig_with_protection, NULL);
 }

@@ -24,25 +24,11 @@
 #include "uapi/mm.h"
 #include "watch_rig.h"
 
-static enum memory_traps traps;
-
-static int with_guards(void **state)
-{
-	traps = MEMORY_TRAPS_AUTO;
-	return 0;
-}
-
-static int with_protection(void **state)
-{
-	traps = MEMORY_TRAPS_PROTECT;
-	return 0;
-}
-
 /* cmocka takes the signals again for each function that it calls. */
 #define STARTED(function)                            \
 	static void started_##function(void **state) \
 	{                                            \
-		rig_start(traps);                    \
+		rig_start(rig_traps);                \
 		watch_rig_start(rig_answer_page);    \
 		function(state);                     \
 	}
@@ -119,7 +105,7 @@ static void test_copy_ends_where_it_must(void **state)
 	/* A source that isn't aligned, over the end of a page. */
 	assert_int_equal(rig_copy(p + 592 * PAGE, from + 100, 2 * PAGE, 0), 2 * PAGE);
 	assert_memory_equal(p + 592 * PAGE, from + 100, 2 * PAGE);
-	if (traps == MEMORY_TRAPS_AUTO)
+	if (rig_traps == MEMORY_TRAPS_AUTO)
 		assert_in_range(rig_mappings(), mappings - 1, mappings + 1);
 	munmap(p, 600 * PAGE);
 	munmap(from, 600 * PAGE);
@@ -944,7 +930,7 @@ static void test_pages_are_moved(void **state)
 	assert_int_equal(*(uintptr_t *)(p + 31 * PAGE), from + 31 * PAGE);
 	assert_true(rig_is_page(from + 31 * PAGE));
 	assert_int_equal(watch_rig_messages(), 2);
-	assert_in_range(rig_mappings(), mappings - 1, mappings + (traps ? 20 : 0));
+	assert_in_range(rig_mappings(), mappings - 1, mappings + (rig_traps ? 20 : 0));
 	rig_munmap(p, 32 * PAGE);
 	rig_munmap(from, 32 * PAGE);
 }
@@ -1065,9 +1051,9 @@ static void test_threads(void **state)
 
 TESTS(STARTED)
 
-#define GUARDED(function) {#function, started_##function, with_guards, NULL, NULL},
+#define GUARDED(function) {#function, started_##function, rig_with_guards, NULL, NULL},
 #define PROTECTED(function) \
-	{#function "_protected", started_##function, with_protection, NULL, NULL},
+	{#function "_protected", started_##function, rig_with_protection, NULL, NULL},
 
 int main(void)
 {

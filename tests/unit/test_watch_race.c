@@ -25,22 +25,9 @@
 #define ROUNDS 150u
 #define USES   12u /* of pages, in a round */
 
-static enum memory_traps traps;
 static char *area;
 static _Atomic bool done;
 static _Atomic unsigned bad, uses;
-
-static int with_guards(void **state)
-{
-	traps = MEMORY_TRAPS_AUTO;
-	return 0;
-}
-
-static int with_protection(void **state)
-{
-	traps = MEMORY_TRAPS_PROTECT;
-	return 0;
-}
 
 static unsigned next(unsigned *seed)
 {
@@ -86,7 +73,7 @@ static void race(unsigned modes, disturb_fn *disturb)
 	pthread_t users[USERS];
 	unsigned seed = 7;
 
-	rig_start(traps);
+	rig_start(rig_traps);
 	watch_rig_start(answer);
 	atomic_store(&done, false);
 	atomic_store(&bad, 0);
@@ -271,7 +258,7 @@ int main(void)
 		cmocka_unit_test(test_watched_again), cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_forks),
 	};
-	int failed = cmocka_run_group_tests_name("guards", tests, with_guards, NULL);
+	int failed = cmocka_run_group_tests_name("guards", tests, rig_with_guards, NULL);
 
-	return failed + cmocka_run_group_tests_name("protection", tests, with_protection, NULL);
+	return failed + cmocka_run_group_tests_name("protection", tests, rig_with_protection, NULL);
 }
