@@ -255,6 +255,8 @@ static void be_server(void)
 {
 	pid_t parent = (pid_t)host_syscall(SYS_getppid);
 
+	/* Who waits for it to start may go on before its maker does. */
+	server = (pid_t)host_syscall(SYS_getpid);
 	host_syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	host_syscall(SYS_prctl, PR_SET_NAME, "standin-fuse", 0, 0, 0);
 	start_error = host_syscall(SYS_getppid) == parent ? leave_table() : -ESRCH;
@@ -344,10 +346,10 @@ static void *telling_thread(void *unused)
 {
 	uint32_t seen = atomic_load(&news), now;
 	uint64_t signals;
+	int ret = start_process();
 
-	server = start_process();
-	if (server < 0) {
-		start_error = server;
+	if (ret < 0) {
+		start_error = ret;
 		started(1);
 		return unused;
 	}
