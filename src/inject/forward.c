@@ -20,11 +20,11 @@
 #include "core/hostfd.h"
 #include "core/instance.h"
 #include "core/message.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "inject/forward_private.h"
 #include "memory/doorbell.h"
 #include "memory/mmio.h"
-#include "memory/mmio_private.h"
 
 /* What a remote file is: its name in the owner. */
 struct remote {
@@ -55,13 +55,13 @@ int64_t forward_ask(struct forward_request *rq, struct forward_reply *reply, int
 	pid_t pid;
 	ssize_t n;
 
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	pthread_mutex_lock(&calling);
 	n = message_send(owner, rq, sizeof(*rq), ret_descriptor ? *ret_descriptor : -1);
 	if (n == sizeof(*rq))
 		n = message_receive(owner, reply, sizeof(*reply), &descriptor, &pid);
 	pthread_mutex_unlock(&calling);
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 	if (ret_descriptor)
 		*ret_descriptor = descriptor;
 	else
@@ -112,11 +112,11 @@ static void remote_release(struct file *f)
 	struct forward_request rq = {.operation = FORWARD_DROP, .file = remote_of(f)->name};
 	uint64_t signals;
 
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	pthread_mutex_lock(&calling);
 	message_send(owner, &rq, sizeof(rq), -1);
 	pthread_mutex_unlock(&calling);
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 	free(remote_of(f));
 }
 

@@ -26,11 +26,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "core/user.h"
 #include "inject/kernel_signal.h"
 #include "inject/threads.h"
-#include "memory/mmio_private.h"
 
 #define BIT(signal) ((uint64_t)1 << ((signal)-1))
 #define OURS        (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGSYS))
@@ -238,9 +238,9 @@ int signals_action(int signal, const struct sigaction *act, struct sigaction *ol
 		next.restorer = signal_restorer;
 		memcpy(&next.mask, &copy.sa_mask, sizeof(next.mask));
 		next.mask &= ~(BIT(SIGKILL) | BIT(SIGSTOP));
-		mmio_block_signals(&signals);
+		signal_mask_block(&signals);
 		shown_set(signal, &next);
-		mmio_restore_signals(&signals);
+		signal_mask_restore(&signals);
 	}
 	if (old) {
 		memset(&copy, 0, sizeof(copy));
@@ -328,7 +328,7 @@ int signals_take(signal_claim_fn *claim)
 	if (taken)
 		return 0;
 	claim_signal = claim;
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	result = take(SIGSEGV);
 	if (result == 0)
 		result = take(SIGBUS);
@@ -336,7 +336,7 @@ int signals_take(signal_claim_fn *claim)
 		result = take(SIGSYS);
 	taken = result == 0;
 	filter_other_actions();
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 	kernel_mask(SIG_UNBLOCK, &mask, &signals);
 	believed = signals & OURS;
 	if (result == 0)

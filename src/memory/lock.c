@@ -29,8 +29,8 @@
 #include <time.h>
 
 #include "core/hostfd.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
-#include "memory/mmio_private.h"
 #include "memory/pages.h"
 
 #define LENT     ((uint32_t)1 << 31)
@@ -190,7 +190,7 @@ void memory_lock(uint64_t *ret_signals)
 {
 	uintptr_t away = 0;
 
-	mmio_block_signals(ret_signals);
+	signal_mask_block(ret_signals);
 	if (memory_lock_mine()) {
 		depth++;
 		return;
@@ -290,7 +290,7 @@ void memory_unlock_for_fault(void)
 void memory_unlock(const uint64_t *signals)
 {
 	memory_unlock_for_fault();
-	mmio_restore_signals(signals);
+	signal_mask_restore(signals);
 }
 
 /* ---- lending ---- */

@@ -18,7 +18,6 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "memory/backed.h"
-#include "memory/mmio_private.h"
 #include "memory/own.h"
 #include "memory/server.h"
 #include "memory/watch.h"
@@ -234,8 +233,9 @@ static enum memory_verdict resolve_other(const struct memory_access *a, void **r
 }
 
 /*
- * There are as many mappings as may be (vm.max_map_count), so the page can't be made one of its own.
- * All that traps around it comes back, from either end, where it becomes part of its neighbour.
+ * There are as many mappings as may be (vm.max_map_count), so the page can't be made one of its
+ * own. All that traps around it comes back, from either end, where it becomes part of its
+ * neighbour.
  */
 static void back_with_neighbours(uintptr_t start)
 {

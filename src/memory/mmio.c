@@ -20,6 +20,7 @@
 #include "core/device.h"
 #include "core/file.h"
 #include "core/hostfd.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "memory/doorbell.h"
 #include "memory/mmio_private.h"
@@ -42,30 +43,16 @@ bool mmio_trapping(void)
 	return atomic_load(&trapping);
 }
 
-void mmio_block_signals(uint64_t *ret_old)
-{
-	uint64_t block =
-		~((1ull << (SIGSEGV - 1)) | (1ull << (SIGBUS - 1)) | (1ull << (SIGSYS - 1)) |
-		  (1ull << (SIGFPE - 1)) | (1ull << (SIGILL - 1)) | (1ull << (SIGTRAP - 1)));
-
-	host_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &block, ret_old, sizeof(block));
-}
-
-void mmio_restore_signals(const uint64_t *old)
-{
-	host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, sizeof(*old));
-}
-
 static void enter(uint64_t *ret_signals)
 {
-	mmio_block_signals(ret_signals);
+	signal_mask_block(ret_signals);
 	pthread_mutex_lock(&lock);
 }
 
 static void leave(const uint64_t *signals)
 {
 	pthread_mutex_unlock(&lock);
-	mmio_restore_signals(signals);
+	signal_mask_restore(signals);
 }
 
 /* ---- protections ---- */

@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 
 #include "core/hostfd.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "memory/advice.h"
 #include "memory/lock.h"
-#include "memory/mmio_private.h"
 #include "memory/served.h"
 #include "memory/watch_private.h"
 #include "uapi/mm.h"
@@ -562,7 +562,7 @@ static void resolve(const void *address, size_t size, bool write, bool all)
 
 	if (!watch_any() || end < at)
 		return;
-	mmio_block_signals(&before);
+	signal_mask_block(&before);
 	do {
 		memory_lock(&signals);
 		ticket = ask_next(&at, end, write, all);
@@ -570,7 +570,7 @@ static void resolve(const void *address, size_t size, bool write, bool all)
 		if (ticket)
 			watch_ops->wait(ticket, NULL);
 	} while (ticket);
-	mmio_restore_signals(&before);
+	signal_mask_restore(&before);
 }
 
 void watch_resolve(const void *address, size_t size, bool write)

@@ -18,8 +18,8 @@
 #include <time.h>
 
 #include "core/hostfd.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
-#include "memory/mmio_private.h"
 #include "memory/own.h"
 #include "uffd/event.h"
 
@@ -182,12 +182,12 @@ static void wait_for(_Atomic uint32_t *waiting)
 	static const struct timespec short_time = {.tv_nsec = SHORT_NS};
 	uint64_t signals;
 
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	host_syscall(SYS_futex, waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP, &short_time);
 	while (atomic_load(waiting))
 		if (!park(waiting))
 			host_syscall(SYS_futex, waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP, NULL);
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 }
 
 static struct uffd_event *of_thread(pid_t thread)

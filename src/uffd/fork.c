@@ -19,8 +19,8 @@
 #include "core/fdtable.h"
 #include "core/hostfd.h"
 #include "core/placeholder.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
-#include "memory/mmio_private.h"
 #include "uffd/entry.h"
 #include "uffd/event.h"
 #include "uffd/share.h"
@@ -184,7 +184,7 @@ void uffd_fork_prepare(void)
 	share_all();
 	prepare_births();
 	inherited = false;
-	mmio_block_signals(&signals_before);
+	signal_mask_block(&signals_before);
 	uffd_share_fork_begin();
 }
 
@@ -259,7 +259,7 @@ void uffd_fork_child(void)
 	if (n_births)
 		be_born();
 	forget();
-	mmio_restore_signals(&signals_before);
+	signal_mask_restore(&signals_before);
 }
 
 /* ---- the parent ---- */
@@ -333,7 +333,7 @@ void uffd_fork_parent(pid_t child)
 		while (n_births)
 			discard(&births[--n_births]);
 	forget();
-	mmio_restore_signals(&signals_before);
+	signal_mask_restore(&signals_before);
 }
 
 void uffd_fork_settle(void)

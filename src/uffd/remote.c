@@ -23,9 +23,9 @@
 #include "core/hostfd.h"
 #include "core/message.h"
 #include "core/placeholder.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "core/user.h"
-#include "memory/mmio_private.h"
 #include "uffd/entry.h"
 #include "uffd/share.h"
 
@@ -105,7 +105,7 @@ static bool ask(const struct file *f, const struct share_request *rq, struct sha
 	pid_t sender;
 	bool gone;
 
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	pthread_mutex_lock(&r->calling);
 	*ret_descriptor = -1;
 	if (meet(f, r) && r->connection >= 0) {
@@ -118,7 +118,7 @@ static bool ask(const struct file *f, const struct share_request *rq, struct sha
 	}
 	gone = r->gone;
 	pthread_mutex_unlock(&r->calling);
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 	if (!gone && n < 0)
 		*reply = (struct share_reply){.result = -ENOMEM};
 	return !gone;
@@ -298,11 +298,11 @@ static void look_for_owner(int fd)
 	if (!f || f->ops != &remote_ops)
 		goto out;
 	r = f->priv;
-	mmio_block_signals(&signals);
+	signal_mask_block(&signals);
 	pthread_mutex_lock(&r->calling);
 	meet(f, r);
 	pthread_mutex_unlock(&r->calling);
-	mmio_restore_signals(&signals);
+	signal_mask_restore(&signals);
 out:
 	if (f)
 		file_put(f);

@@ -20,10 +20,10 @@
 #include "core/hostfd.h"
 #include "core/message.h"
 #include "core/placeholder.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "core/thread.h"
 #include "core/user.h"
-#include "memory/mmio_private.h"
 
 struct shared;
 
@@ -67,14 +67,14 @@ socklen_t share_address(int fd, struct sockaddr_un *ret_address)
 
 static void take_lock(uint64_t *ret_signals)
 {
-	mmio_block_signals(ret_signals);
+	signal_mask_block(ret_signals);
 	pthread_mutex_lock(&lock);
 }
 
 static void give_lock(const uint64_t *signals)
 {
 	pthread_mutex_unlock(&lock);
-	mmio_restore_signals(signals);
+	signal_mask_restore(signals);
 }
 
 static int watch(struct endpoint *e, uint32_t events)
