@@ -34,7 +34,8 @@ const char *standin_hyperv_service_name(enum standin_hyperv_service service)
 	return (unsigned)service < STANDIN_HYPERV_SERVICES ? services[service].name : NULL;
 }
 
-int hyperv_service_parse(const char *name)
+/* -1: there is no such service. */
+static int parse_service(const char *name)
 {
 	for (int i = 0; i < STANDIN_HYPERV_SERVICES; i++)
 		if (strcmp(services[i].name, name) == 0)
@@ -137,7 +138,7 @@ bool hyperv_status_parse(const char *line, struct standin_hyperv_status *ret_sta
 		   &s.framework.major, &s.framework.minor, &s.version.major, &s.version.minor,
 		   &requests, &failed) != 9)
 		return false;
-	service = hyperv_service_parse(name);
+	service = parse_service(name);
 	s.service = (enum standin_hyperv_service)service;
 	s.requests = requests;
 	s.failed = failed;

@@ -29,8 +29,6 @@ int64_t hyperv_end(struct standin_hyperv *h, int64_t ret);
 
 /* Whether it has --hyperv. */
 bool hyperv_is_in(const struct running *r);
-/* -1: there is no such service. */
-int hyperv_service_parse(const char *name);
 
 /*
  * The beginning of a call that needs a channel: that which is there, or a new one.  0 or -errno,

@@ -128,7 +128,8 @@ static void cut(uintptr_t address)
 	ranges[i + 1] = watch_part_of(&ranges[i + 1], address, ranges[i + 1].end);
 }
 
-void watch_remove(uintptr_t start, uintptr_t end)
+/* [start, end) is nobody's any more: the ranges only. */
+static void remove_ranges(uintptr_t start, uintptr_t end)
 {
 	size_t i, n = 0;
 
@@ -186,7 +187,7 @@ void watch_insert(const struct watch_range *r)
 	struct watch_range copy = *r; /* it may be one of the array's */
 	size_t i;
 
-	watch_remove(copy.start, copy.end);
+	remove_ranges(copy.start, copy.end);
 	i = first_above(copy.start);
 	open_gap(i);
 	ranges[i] = copy;
@@ -210,7 +211,7 @@ static void free_aliases(uintptr_t start, uintptr_t end)
 void watch_forget(uintptr_t start, uintptr_t end)
 {
 	free_aliases(start, end);
-	watch_remove(start, end);
+	remove_ranges(start, end);
 	watch_marks_change(start, end, MEMORY_PAGE, ~0u, 0);
 	server_look();
 }
@@ -301,7 +302,7 @@ void watch_clear(uintptr_t start, uintptr_t end)
 			  false);
 	}
 	free_aliases(start, end);
-	watch_remove(start, end);
+	remove_ranges(start, end);
 	server_look();
 }
 

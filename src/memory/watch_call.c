@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 
 #include "core/hostfd.h"
-#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "memory/advice.h"
 #include "memory/lock.h"
@@ -229,7 +228,14 @@ int watch_change_protection(uintptr_t start, uintptr_t end, int protection)
 	return ret;
 }
 
-/* ---- mremap ---- */
+/* ---- munmap, mremap ---- */
+
+/* The mapping is gone, and the owners are told. */
+static void unmapped(uintptr_t start, uintptr_t end)
+{
+	tell_unmapped(start, end);
+	watch_forget(start, end);
+}
 
 /* What is to move becomes one mapping, and is out of reach. */
 static void hide_all(uintptr_t start, uintptr_t end)
@@ -316,9 +322,9 @@ static void remapped(const struct memory_call *c, uintptr_t to)
 	void *follows = NULL;
 
 	if (c->flags & MREMAP_FIXED)
-		watch_unmapped(to, to + new_size);
+		unmapped(to, to + new_size);
 	if (new_size < size) {
-		watch_unmapped(from + new_size, from + size);
+		unmapped(from + new_size, from + size);
 		size = new_size;
 	}
 	if (from == to) {
@@ -338,18 +344,12 @@ static void remapped(const struct memory_call *c, uintptr_t to)
 	if (follows)
 		tell(follows, WATCH_REMAPPED, from, size, to);
 	if (!stays)
-		watch_unmapped(from, from + size);
+		unmapped(from, from + size);
 	else
 		forget_poison(from, from + size, false);
 }
 
 /* ---- all ---- */
-
-void watch_unmapped(uintptr_t start, uintptr_t end)
-{
-	tell_unmapped(start, end);
-	watch_forget(start, end);
-}
 
 void watch_call_before(const struct memory_call *c, uintptr_t end)
 {
@@ -499,7 +499,7 @@ void watch_call_end(const struct memory_call *c, uintptr_t end, long result, boo
 	case MEMORY_CALL_UNMAP:
 	case MEMORY_CALL_BREAK:
 		if (!failed)
-			watch_unmapped(c->address, end);
+			unmapped(c->address, end);
 		break;
 	case MEMORY_CALL_REMAP:
 		if (failed)
@@ -514,73 +514,6 @@ void watch_call_end(const struct memory_call *c, uintptr_t end, long result, boo
 	default:
 		break;
 	}
-}
-
-/* ---- system calls that are given what is missing ---- */
-
-/* What is asked for at `address`: a ticket, or NULL. */
-static void *ask(uintptr_t address, bool write)
-{
-	const struct watch_range *r;
-	unsigned reason;
-
-	if (watch_classify(address, write, &reason, &r) != WATCH_ASK)
-		return NULL;
-	return watch_ops->fault(r->owner, address, reason | WATCH_BY_KERNEL, write);
-}
-
-/* The first page from *at on that is asked for; else *at is `end`.  Without `all`, what is served
- * is left to the kernel. */
-static void *ask_next(uintptr_t *at, uintptr_t end, bool write, bool all)
-{
-	const struct watch_range *r;
-	void *ticket = NULL;
-
-	while (*at < end && !ticket) {
-		r = watch_find(*at);
-		if (!r || r->start >= end) {
-			*at = end;
-			break;
-		}
-		*at = *at > r->start ? *at : r->start;
-		if (r->served && !all) {
-			*at = r->end;
-			continue;
-		}
-		ticket = ask(*at, write);
-		if (!ticket)
-			*at = (*at & ~(r->page_size - 1)) + r->page_size;
-	}
-	return ticket;
-}
-
-static void resolve(const void *address, size_t size, bool write, bool all)
-{
-	uintptr_t at = (uintptr_t)address, end = at + size;
-	uint64_t before, signals;
-	void *ticket;
-
-	if (!watch_any() || end < at)
-		return;
-	signal_mask_block(&before);
-	do {
-		memory_lock(&signals);
-		ticket = ask_next(&at, end, write, all);
-		memory_unlock(&signals);
-		if (ticket)
-			watch_ops->wait(ticket, NULL);
-	} while (ticket);
-	signal_mask_restore(&before);
-}
-
-void watch_resolve(const void *address, size_t size, bool write)
-{
-	resolve(address, size, write, true);
-}
-
-void watch_reach(const void *address, size_t size, bool write)
-{
-	resolve(address, size, write, false);
 }
 
 /* ---- fork ---- */

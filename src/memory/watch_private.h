@@ -68,14 +68,10 @@ void watch_marks_move(uintptr_t from, uintptr_t to, size_t size);
 struct watch_range *watch_at(uintptr_t address);
 /* Room for `n` more ranges: 0 or -ENOMEM. */
 int watch_room(size_t n);
-/* [start, end) is nobody's any more: the ranges only. */
-void watch_remove(uintptr_t start, uintptr_t end);
 /* A range in the place of what was there; there is room. */
 void watch_insert(const struct watch_range *r);
 /* The mapping of [start, end) is gone, with all that was known of it. */
 void watch_forget(uintptr_t start, uintptr_t end);
-/* The same, and the owners are told. */
-void watch_unmapped(uintptr_t start, uintptr_t end);
 /* [start, end) of a range as a range. */
 struct watch_range watch_part_of(const struct watch_range *r, uintptr_t start, uintptr_t end);
 /* In a child: clears what nobody has inherited. */
