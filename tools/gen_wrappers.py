@@ -27,6 +27,7 @@ class Row:
         self.frozen = None
         self.memory = None
         self.stores = False
+        self.input = None
         self.after = None
         text, *attributes = text.split(';')
         for attribute in attributes:
@@ -36,12 +37,14 @@ class Row:
             elif key in ('memory', 'stores'):
                 self.memory = value
                 self.stores = key == 'stores'
+            elif key == 'reads':
+                self.memory, _, self.input = value.partition('@')
             elif key == 'after':
                 self.after = value
             elif key == 'frozen' and value in ('old', 'new'):
                 self.frozen = value
             else:
-                sys.exit(f'{where}: nr=, memory=, stores=, after=, frozen=old or frozen=new expected, not {attribute}')
+                sys.exit(f'{where}: nr=, memory=, stores=, reads=, after=, frozen=old or frozen=new expected, not {attribute}')
         # The prototype ends at the parenthesis that closes its first one.
         end = text.index(')') + 1
         rest = text[end:].strip()
@@ -150,8 +153,13 @@ def function(row):
         kind = '' if slash else 'vector_'
         if not slash:
             pointer, _, size = row.memory.rstrip(']').partition('[')
-        stores = 'true' if row.stores else 'false'
-        go_on = f'WITH_MEMORY({go_on}, reach_{kind}slow, {pointer}, (size_t)({size}), {stores})'
+        given = f'{pointer}, (size_t)({size})'
+        if row.input:
+            offset, _, flags = row.input.partition(',')
+            go_on = f'WITH_INPUT({go_on}, {offset}, {flags or 0}, input_{kind}slow, {given})'
+        else:
+            stores = 'true' if row.stores else 'false'
+            go_on = f'WITH_MEMORY({go_on}, reach_{kind}slow, {given}, {stores})'
     if row.after:
         go_on = f'{row.after[:-1]}, {go_on})'
     out = []

@@ -288,23 +288,6 @@ static void own(int flags, const char *when)
 	close(other);
 }
 
-/* What the call doesn't touch isn't missed: two bytes come, there is room for more. */
-static void less(int flags, const char *when)
-{
-	int fd = uffd_with(flags, 0);
-	struct job *job;
-
-	m = memory(ANON, 4);
-	name_range("m", m, 4);
-	must_register(fd, m, 4, MISSING);
-	if (write(ends[1], "ab", 2) != 2)
-		give_up("write", -errno);
-	copy_byte(fd, m + PAGE, 0x44, 0);
-	job = start("job", run_pipe_read, m + 2 * PAGE - 4, 8, 0, 0);
-	say_finished(job, label("%s, read of less, job", when));
-	close(fd);
-}
-
 /* Other reasons than missing pages. */
 static void reasons(int flags, const char *when)
 {
@@ -368,14 +351,6 @@ void uffd_area_calls_raw(void)
 		give_up("pipe", -errno);
 	each_call(raw_calls, ARRAY_SIZE(raw_calls), O_NONBLOCK, "any mode");
 	each_call(raw_calls, ARRAY_SIZE(raw_calls), O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
-}
-
-void uffd_area_calls_less(void)
-{
-	if (pipe(ends))
-		give_up("pipe", -errno);
-	less(O_NONBLOCK | UFFD_USER_MODE_ONLY, "user mode");
-	less(O_NONBLOCK, "any mode");
 }
 
 void uffd_area_calls_own(void)

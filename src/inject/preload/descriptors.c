@@ -168,8 +168,8 @@ ssize_t live___read_chk(int fd, void *buffer, size_t size, size_t room)
 {
 	if (size > room || !fd_ours(fd))
 		return pagemap_read(fd, buffer, -1,
-				    WITH_MEMORY(next___read_chk(fd, buffer, size, room), reach_slow,
-						buffer, size, true));
+				    WITH_INPUT(next___read_chk(fd, buffer, size, room), -1, 0,
+					       input_slow, buffer, size));
 	return result(live()->read(fd, buffer, size));
 }
 
@@ -177,8 +177,8 @@ ssize_t live___pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t
 {
 	if (size > room || !fd_ours(fd))
 		return pagemap_read(fd, buffer, offset,
-				    WITH_MEMORY(next___pread_chk(fd, buffer, size, offset, room),
-						reach_slow, buffer, size, true));
+				    WITH_INPUT(next___pread_chk(fd, buffer, size, offset, room),
+					       offset, 0, input_slow, buffer, size));
 	return result(live()->pread(fd, buffer, size, offset));
 }
 

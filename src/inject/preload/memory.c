@@ -33,16 +33,23 @@ void reach_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t
 		rt->memory_reach(part.iov_base, part.iov_len, stores);
 }
 
+bool reach_header_slow(const struct runtime *rt, const struct msghdr *message, bool stores,
+		       struct msghdr *ret)
+{
+	rt->memory_reach(message, sizeof(*message), stores);
+	if (rt->fetch(ret, message, sizeof(*ret)) < 0)
+		return false;
+	rt->memory_reach(ret->msg_name, ret->msg_namelen, stores);
+	rt->memory_reach(ret->msg_control, ret->msg_controllen, stores);
+	return true;
+}
+
 void reach_message_slow(const struct runtime *rt, const struct msghdr *message, bool stores)
 {
-	struct msghdr copy;
+	struct msghdr header;
 
-	rt->memory_reach(message, sizeof(*message), stores);
-	if (rt->fetch(&copy, message, sizeof(copy)) < 0)
-		return;
-	rt->memory_reach(copy.msg_name, copy.msg_namelen, stores);
-	rt->memory_reach(copy.msg_control, copy.msg_controllen, stores);
-	reach_vector_slow(rt, copy.msg_iov, copy.msg_iovlen, stores);
+	if (reach_header_slow(rt, message, stores, &header))
+		reach_vector_slow(rt, header.msg_iov, header.msg_iovlen, stores);
 }
 
 /*

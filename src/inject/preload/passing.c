@@ -104,7 +104,8 @@ static void received(struct msghdr *message)
 
 ssize_t do_recvmsg(int fd, struct msghdr *message, int flags)
 {
-	ssize_t ret = WITH_MEMORY(next_recvmsg(fd, message, flags), reach_message_slow, message, true);
+	ssize_t ret = WITH_INPUT(next_recvmsg(fd, message, flags), -1, flags, input_message_slow,
+				 message);
 	int saved = errno;
 
 	if (ret >= 0 && root_length > 0 && message->msg_controllen)

@@ -135,6 +135,9 @@ void reach_slow(const struct runtime *rt, const void *address, size_t size, bool
 void reach_vector_slow(const struct runtime *rt, const struct iovec *iov, size_t count,
 		       bool stores);
 void reach_message_slow(const struct runtime *rt, const struct msghdr *message, bool stores);
+/* The same but for the data: false, there is no such message, else *ret is what it says. */
+bool reach_header_slow(const struct runtime *rt, const struct msghdr *message, bool stores,
+		       struct msghdr *ret);
 
 /*
  * A call of libc's with memory that reach_KIND_slow(rt, ...) makes reachable; again if it
@@ -156,6 +159,38 @@ void reach_message_slow(const struct runtime *rt, const struct msghdr *message, 
 		} while (unlikely(with_ == -1 && errno == EFAULT && rt_ &&                       \
 				  rt_->memory_moved_since(moves_)));                             \
 		with_;                                                                           \
+	})
+
+/* ---- input.c: calls that store what they read, which may be less than there is room for ---- */
+
+struct input {
+	int fd;
+	off_t offset;   /* -1: where the file is */
+	int flags;      /* of recv(2) */
+	bool begun;     /* something has been made reachable: */
+	size_t reached; /* what could be read then, */
+	bool complete;  /* and that was all of the room */
+};
+
+/* What the call can store to by now becomes what it can reach; after a failure, more. */
+void input_slow(const struct runtime *rt, struct input *in, const void *address, size_t size);
+void input_vector_slow(const struct runtime *rt, struct input *in, const struct iovec *iov,
+		       size_t count);
+void input_message_slow(const struct runtime *rt, struct input *in, const struct msghdr *message);
+/* The call has failed with EFAULT: whether it is to be made again. */
+bool input_retry(const struct input *in);
+
+/* As WITH_MEMORY, of a call that reads from `fd`. */
+#define WITH_INPUT(call, at, with, reach, ...)                                    \
+	({                                                                        \
+		struct input input_ = {.fd = fd, .offset = (at), .flags = (with)}; \
+		ssize_t read_;                                                    \
+                                                                                  \
+		do {                                                              \
+			read_ = WITH_MEMORY(call, reach, &input_, __VA_ARGS__);   \
+		} while (unlikely(read_ == -1 && errno == EFAULT &&               \
+				  input_retry(&input_)));                         \
+		read_;                                                            \
 	})
 
 /* PAGEMAP_SCAN; false: the descriptor isn't of this process's pagemap. */
