@@ -165,6 +165,25 @@ static int visit(struct scan *s, const struct watch_range *r, uint64_t categorie
 	return ret;
 }
 
+/* The same outside of ranges: poison that is left there is a guard marker of ours. */
+static int visit_unwatched(struct scan *s, uint64_t kernel, uintptr_t start, uintptr_t end)
+{
+	uintptr_t to;
+	int ret = 0;
+
+	if (!(kernel & PAGE_IS_GUARD) || !watch_marks_kept())
+		return visit(s, NULL, kernel, start, end);
+	for (; start < end && ret == 0 && !s->full; start = to) {
+		uint64_t mark, is = kernel;
+
+		to = watch_marks_run(start, end, MEMORY_PAGE, &mark);
+		if (mark & MARK_POISON)
+			is &= ~(uint64_t)PAGE_IS_GUARD;
+		ret = visit(s, NULL, is, start, to);
+	}
+	return ret;
+}
+
 /* A run that is alike for the kernel. */
 static int visit_run(struct scan *s, const struct watch_range *r, uint64_t kernel, uintptr_t start,
 		     uintptr_t end)
@@ -173,7 +192,7 @@ static int visit_run(struct scan *s, const struct watch_range *r, uint64_t kerne
 	int ret = 0;
 
 	if (!r)
-		return visit(s, NULL, kernel, start, end);
+		return visit_unwatched(s, kernel, start, end);
 	for (; start < end && ret == 0 && !s->full; start = to) {
 		uintptr_t head = start & ~(r->page_size - 1);
 		uint64_t mark;

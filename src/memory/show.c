@@ -50,7 +50,7 @@ static void correct_owned(struct entries *e)
 			return;
 }
 
-/* What is watched, and what is backed without that. */
+/* What is watched or has been, and what is backed without that. */
 static void correct_watched(struct entries *e)
 {
 	uintptr_t at = e->start, to;
@@ -59,7 +59,7 @@ static void correct_watched(struct entries *e)
 	for (; at < e->end && memory_vma_find(at, &v) && v.start < e->end; at = v.end) {
 		at = at > v.start ? at : v.start;
 		to = v.end < e->end ? v.end : e->end;
-		if (!v.backed && !watch_in(at, to))
+		if (!v.backed && !watch_shows(at, to))
 			continue;
 		for (; at < to; at += MEMORY_PAGE)
 			if (!correct(e, at, 0, v.backed))

@@ -193,6 +193,8 @@ void watch_look(void);
  */
 void watch_resolve(const void *address, size_t size, bool write);
 
+/* Whether any page there is other than /proc/self/pagemap says. */
+bool watch_shows(uintptr_t start, uintptr_t end);
 /* Corrects an entry of /proc/self/pagemap; `backed` as in memory/vma.h, *run as in backed_has(). */
 uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct backed_run *run);
 

@@ -92,6 +92,12 @@ static bool put_content(const struct watch_range *to, uintptr_t at, const char *
 	return n == (long)MEMORY_PAGE;
 }
 
+/* Of a page that has come there. */
+static unsigned marks_at(const struct watch_range *to)
+{
+	return (watch_traps(to) ? MARK_PRESENT : 0) | (to->modes & WATCH_RWP ? MARK_RWP : 0);
+}
+
 /* Both are out of reach. */
 static int move_page(const struct watch_range *to, uintptr_t to_at, const struct watch_range *from,
 		     uintptr_t from_at, bool holes)
@@ -120,8 +126,7 @@ static int move_page(const struct watch_range *to, uintptr_t to_at, const struct
 			watch_trap(to, to_at, to_at + MEMORY_PAGE);
 		return -ENOMEM;
 	}
-	watch_marks_change(to_at, to_at + MEMORY_PAGE, MEMORY_PAGE, MARK_PROTECTED,
-			   watch_traps(to) ? MARK_PRESENT : 0);
+	watch_marks_change(to_at, to_at + MEMORY_PAGE, MEMORY_PAGE, MARK_PROTECTED, marks_at(to));
 	leave(from, from_at);
 	return 0;
 }

@@ -16,12 +16,20 @@ static uint64_t shown_backed(uintptr_t at, uint64_t entry, struct backed_run *ru
 	return entry;
 }
 
+bool watch_shows(uintptr_t start, uintptr_t end)
+{
+	uint64_t mark;
+
+	return watch_in(start, end) ||
+	       (watch_marks_kept() && watch_marks_next(start, end, &mark) < end);
+}
+
 uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct backed_run *run)
 {
 	const struct watch_range *r = watch_at(address);
 	uint64_t mark = watch_mark(address & ~((r ? r->page_size : MEMORY_PAGE) - 1));
 
-	if (mark & MARK_POISON)
+	if (r ? mark & MARK_POISON : watch_is_poisoned(address, mark))
 		return (entry & PAGEMAP_SOFT_DIRTY) | PAGEMAP_SWAP;
 	if (backed)
 		entry = shown_backed(address, entry, run);
@@ -40,8 +48,8 @@ uint64_t watch_shown(uintptr_t address, uint64_t entry, bool backed, struct back
 		entry |= PAGEMAP_PRESENT;
 	if (!(mark & (MARK_WP | MARK_RWP)))
 		return entry;
-	/* Where there is no page, a marker is. */
-	if (!(entry & PAGEMAP_PRESENT))
+	/* Where there is no page, a marker is; of huge pages it isn't shown. */
+	if (!(entry & PAGEMAP_PRESENT) && r->kind != MEMORY_HUGETLB)
 		entry |= PAGEMAP_SWAP;
 	return entry | PAGEMAP_UFFD_WP;
 }

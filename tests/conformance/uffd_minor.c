@@ -272,6 +272,7 @@ static void poison_of(enum kind kind)
 	say_range(fd, UFFDIO_UNREGISTER, label("%s, UNREGISTER", k), m, 8 * PAGE);
 	say_text(label("%s, read after UNREGISTER", k), "%s", try_read(m + 7 * PAGE));
 	say_pagemap(label("%s, after UNREGISTER", k), m + 6 * PAGE, 2);
+	say_scan(label("%s, after UNREGISTER, scan", k), m + 6 * PAGE, 2);
 	must_register(fd, m + 6 * PAGE, 2, MISSING);
 	say(copy_byte(fd, m + 7 * PAGE, 0x43, 0), "%s, COPY over it", k);
 	close(fd);
