@@ -251,13 +251,25 @@ static bool find_mapping(uintptr_t at, struct memory_vma *v)
 	return memory_vma_find(at, v) && v->start <= at;
 }
 
+/* Whether `end` is not above the mapping, with neighbours that are apart only for being backed. */
+static bool goes_to(const struct memory_vma *v, uintptr_t end)
+{
+	struct memory_vma last = *v, next;
+
+	for (; last.end < end; last = next)
+		if (!find_mapping(last.end, &next) || next.backed == last.backed ||
+		    next.kind != last.kind || next.protection != last.protection)
+			return false;
+	return true;
+}
+
 /* Whether [start, start + size) is in one mapping and, as the kernel's mappings end where a
  * registered range does, not partly in such a one. */
 static bool in_one(const struct memory_vma *v, uintptr_t start, size_t size)
 {
 	const struct watch_range *r = watch_find(start);
 
-	if (v->end - start < size)
+	if (!goes_to(v, start + size))
 		return false;
 	return !r || r->start >= start + size || range_of(start, size);
 }

@@ -73,6 +73,29 @@ static void arguments(void)
 	close(other);
 }
 
+/* One mapping, a part of which has been watched for a while. */
+static void from_watched_in_part(void)
+{
+	int fd = uffd_new(0), other = uffd_new(0);
+	char *s = memory(ANON, 8);
+
+	name_range("s", s, 8);
+	must_register(other, s, 4, MISSING);
+	copy_byte(other, s + 2 * PAGE, 0x61, 0);
+	copy_byte(other, s + 3 * PAGE, 0x62, 0);
+	say_range(other, UFFDIO_UNREGISTER, "UNREGISTER", s, 4 * PAGE);
+	memset(s + 4 * PAGE, 0x63, 2 * PAGE);
+	watched(fd, 8);
+	move(fd, "from what was watched in part", m, s + 2 * PAGE, 4 * PAGE, 0);
+	say_pagemap("from what was watched in part, to", m, 8);
+	say_pagemap("from what was watched in part, from", s, 8);
+	say_bytes("from what was watched in part, bytes", m, 4);
+	must_register(other, s, 4, MISSING);
+	move(fd, "from what is", m + 4 * PAGE, s + 3 * PAGE, 2 * PAGE, HOLES);
+	close(fd);
+	close(other);
+}
+
 static void kinds(void)
 {
 	static const int protections[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC,
@@ -113,6 +136,7 @@ static void kinds(void)
 	madvise(m + 2 * PAGE, 2 * PAGE, MADV_DONTFORK);
 	move(fd, "to two mappings", m + PAGE, filled(2, 0x51), 2 * PAGE, 0);
 	close(fd);
+	from_watched_in_part();
 }
 
 static void contents(void)
