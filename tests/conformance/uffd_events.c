@@ -36,7 +36,8 @@ static long run_mremap(struct job *job)
 
 static long run_mmap_over(struct job *job)
 {
-	void *p = mmap(job->address, job->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	void *p = mmap(job->address, job->size, (int)job->b, flags | (int)job->a, -1, 0);
 
 	return p == MAP_FAILED ? -1 : 0;
 }
@@ -178,6 +179,20 @@ void uffd_area_remove(void)
 	close(file);
 }
 
+/* What is mapped over may have its pages at once. */
+static void populated(int fd, const char *what, int protection, int flags)
+{
+	char *p = memory(ANON, 4);
+	struct job *job;
+
+	name_range("p", p, 4);
+	must_register(fd, p, 4, MISSING);
+	job = start("job", run_mmap_over, p + PAGE, 2 * PAGE, flags, protection);
+	say_message(fd, what);
+	say_finished(job, label("%s, job", what));
+	say_pagemap(label("%s, pagemap", what), p, 4);
+}
+
 void uffd_area_unmap(void)
 {
 	int fd = uffd_new(UNMAP);
@@ -197,12 +212,16 @@ void uffd_area_unmap(void)
 	say_finished(job, "munmap of nothing");
 
 	watch(fd, SHARED, 8);
-	job = start("job", run_mmap_over, m + PAGE, 2 * PAGE, 0, 0);
+	job = start("job", run_mmap_over, m + PAGE, 2 * PAGE, 0, RW);
 	say_message(fd, "mapped over");
 	say_finished(job, "job");
 	say_bytes("which is", m + PAGE, 2);
 	job = start("job", run_munmap, m + PAGE, PAGE, 0, 0);
 	say_finished(job, "munmap of what was mapped over");
+	populated(fd, "populated", RW, MAP_POPULATE);
+	populated(fd, "populated, to be read", PROT_READ, MAP_POPULATE);
+	populated(fd, "populated, out of reach", PROT_NONE, MAP_POPULATE);
+	populated(fd, "populated, if that needs no wait", RW, MAP_POPULATE | MAP_NONBLOCK);
 	job = start("job", run_madvise, m, PAGE, MADV_DONTNEED, 0);
 	say_finished(job, "MADV_DONTNEED without its feature");
 	/* A shrinking mremap unmaps. */

@@ -141,6 +141,18 @@ bool pagemap_scan_slow(const struct runtime *rt, int fd, void *argument, long *r
 		ret_;                                                     \
 	})
 
+/*
+ * MAP_POPULATE: not along with the mapping, while which others wait for the engine; it may take as
+ * long as it likes.  Nobody hears of a failure.
+ */
+static void populate(void *address, size_t size, int protection, int flags)
+{
+	bool writes = (protection & PROT_WRITE) && (flags & MAP_TYPE) == MAP_PRIVATE;
+
+	raw3(SYS_madvise, address, (size + PAGE_MASK) & ~PAGE_MASK,
+	     writes ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
 static void *map_over(const struct runtime *rt, void *address, size_t size, int protection,
 		      int flags, int fd, off_t offset)
 {
@@ -150,10 +162,16 @@ static void *map_over(const struct runtime *rt, void *address, size_t size, int 
 		.size = size,
 	};
 
+	void *ret;
+
 	/* Before, as with munmap: afterwards another thread may map something new there. */
 	if (size && aligned(address) && rt->mmio_overlaps(address, size))
 		rt->mmio_unmapped(address, size);
-	return (void *)TOLD(rt, &c, next_mmap(address, size, protection, flags, fd, offset));
+	ret = (void *)TOLD(rt, &c,
+			   next_mmap(address, size, protection, flags & ~MAP_POPULATE, fd, offset));
+	if (ret != MAP_FAILED && (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE)
+		populate(ret, size, protection, flags);
+	return ret;
 }
 
 void *live_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
