@@ -13,13 +13,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/config.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
 #include "core/syscall.h"
+#include "memory/own.h"
 #include "uffd/event.h"
 #include "uffd/spin.h"
 
@@ -89,8 +89,8 @@ static struct waiter *new_waiter(void)
 	}
 	if (w)
 		return w;
-	c = host_mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (host_is_error(c))
+	c = own_alloc(CHUNK_SIZE);
+	if (!c)
 		return NULL;
 	for (size_t i = 0; i < CHUNK_WAITERS; i++)
 		c->waiter[i].sleeper.wakes = c->waiter[i].sleeper.signals = -1;
