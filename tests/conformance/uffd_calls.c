@@ -6,6 +6,7 @@
  */
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -112,6 +113,78 @@ static long run_sendmsg(struct job *job)
 	return sendmsg((int)job->a, &h, 0);
 }
 
+/* One message of a socket's, by the calls that take several. */
+static long run_sendmmsg(struct job *job)
+{
+	struct iovec piece = {job->address, job->size};
+	struct mmsghdr h = {.msg_hdr = {.msg_iov = &piece, .msg_iovlen = 1}};
+	int pair[2];
+	long r;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))
+		return -errno;
+	r = sendmmsg(pair[0], &h, 1, 0) < 0 ? -errno : (long)h.msg_len;
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
+static long run_recvmmsg(struct job *job)
+{
+	struct iovec piece = {job->address, job->size};
+	struct mmsghdr h = {.msg_hdr = {.msg_iov = &piece, .msg_iovlen = 1}};
+	int pair[2];
+	long r;
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) || write(pair[1], "abcd", 4) != 4)
+		return -errno;
+	r = recvmmsg(pair[0], &h, 1, 0, NULL) < 0 ? -errno : (long)h.msg_len;
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
+/* Without a buffer of the stream's, bytes go to the kernel at once. */
+static FILE *unbuffered(const char *mode)
+{
+	FILE *file = fdopen(memfd(1), mode);
+
+	if (!file || setvbuf(file, NULL, _IONBF, 0))
+		give_up("fdopen", -errno);
+	return file;
+}
+
+static long run_fread(struct job *job)
+{
+	FILE *file = unbuffered("r");
+	long r = (long)fread(job->address, 1, job->size, file);
+
+	if (ferror(file))
+		r = -errno;
+	fclose(file);
+	return r;
+}
+
+static long run_fwrite(struct job *job)
+{
+	FILE *file = unbuffered("w");
+	long r = (long)fwrite(job->address, 1, job->size, file);
+
+	if (ferror(file))
+		r = -errno;
+	fclose(file);
+	return r;
+}
+
+static long run_device(struct job *job)
+{
+	int fd = open("/dev/urandom", O_RDONLY);
+	long r = ioctl(fd, RNDGETENTCNT, job->address) < 0 ? -errno : 0;
+
+	close(fd);
+	return r;
+}
+
 static long run_copy_from(struct job *job)
 {
 	return do_transfer((int)job->a, UFFDIO_COPY, (char *)job->b, job->address, PAGE, 0, NULL);
@@ -147,6 +220,11 @@ static const struct call calls[] = {
 	{"nanosleep", run_nanosleep, sizeof(struct timespec), false, 0},
 	{"mincore", run_mincore, 1, false, 0},
 	{"MADV_POPULATE_READ", run_madvise, PAGE, false, 0x44},
+	{"sendmmsg", run_sendmmsg, 8, false, 0x45},
+	{"recvmmsg", run_recvmmsg, 8, false, 0x46},
+	{"fread", run_fread, 512, false, 0x47},
+	{"fwrite", run_fwrite, 512, false, 0x48},
+	{"ioctl", run_device, sizeof(int), false, 0},
 };
 
 /* By syscall(3), past what a library has for them. */

@@ -66,6 +66,21 @@ static long run_recv_all(struct job *job)
 	return recv((int)job->a, job->address, job->size, MSG_WAITALL);
 }
 
+/* Past the stream's own buffer, until it is full or the file ends. */
+static long run_fread(struct job *job)
+{
+	FILE *file = fdopen(dup((int)job->a), "r");
+	long r;
+
+	if (!file || setvbuf(file, NULL, _IONBF, 0))
+		give_up("fdopen", -errno);
+	r = (long)fread(job->address, 1, job->size, file);
+	if (ferror(file))
+		r = -errno;
+	fclose(file);
+	return r;
+}
+
 /* What there is to be read: `to` is where more is written. */
 struct source {
 	int from, to;
@@ -125,6 +140,7 @@ static const struct way {
 	{"recvmsg of a stream", make_stream, run_recvmsg},
 	{"read of a file", make_file, run_read},
 	{"readv of a file", make_file, run_readv},
+	{"fread of a file", make_file, run_fread},
 	{"pread of a file", make_file, run_pread},
 	{"preadv2 of a file", make_file, run_preadv2},
 };

@@ -60,7 +60,8 @@ int live_ioctl(int fd, unsigned long command, void *argument)
 		return (int)result(answer);
 	if (unlikely(freeze_ioctl(fd, command, &answer)))
 		return (int)result(answer);
-	return next_ioctl(fd, command, argument);
+	return WITH_MEMORY(next_ioctl(fd, command, argument), reach_argument_slow, command,
+			   argument);
 }
 
 /* ---- reading and writing with vectors: one call for each part, or one message ---- */

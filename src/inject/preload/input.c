@@ -8,6 +8,7 @@
  * with that within its reach.  Of everything else, datagrams among it, a call that fails may have
  * taken something, so all of the room is made reachable at once.
  */
+#include <stdio_ext.h>
 #include <sys/syscall.h>
 
 #include "inject/x86_64/raw.h"
@@ -105,4 +106,52 @@ void input_message_slow(const struct runtime *rt, struct input *in, const struct
 		input_vector_slow(rt, in, header.msg_iov, header.msg_iovlen);
 	else
 		in->complete = true;
+}
+
+/* ---- streams ---- */
+
+/*
+ * What is larger than the buffer is read to where it is wanted.  The file's position is behind what
+ * the buffer holds.  Of other than regular files libc reads until there is enough.
+ */
+static void reach_stream(void *buffer, size_t size, FILE *file)
+{
+	const struct runtime *rt = live();
+	struct stat st;
+	int saved = errno, fd;
+	size_t n = UNKNOWN;
+
+	if (likely(!atomic_load_explicit(rt->memory_attention, memory_order_relaxed)))
+		return;
+	fd = fileno_unlocked(file);
+	if (fd >= 0 && raw2(SYS_fstat, fd, &st) == 0 && S_ISREG(st.st_mode))
+		n = left_in_file(&(struct input){.fd = fd, .offset = -1}, st.st_size);
+	if (n < size && size - n > __fbufsize(file))
+		size = n + __fbufsize(file);
+	rt->memory_reach(buffer, size, true);
+	errno = saved;
+}
+
+size_t live_fread(void *buffer, size_t size, size_t n, FILE *file)
+{
+	reach_stream(buffer, size * n, file);
+	return next_fread(buffer, size, n, file);
+}
+
+size_t live_fread_unlocked(void *buffer, size_t size, size_t n, FILE *file)
+{
+	reach_stream(buffer, size * n, file);
+	return next_fread_unlocked(buffer, size, n, file);
+}
+
+size_t live___fread_chk(void *buffer, size_t room, size_t size, size_t n, FILE *file)
+{
+	reach_stream(buffer, size * n, file);
+	return next___fread_chk(buffer, room, size, n, file);
+}
+
+size_t live___fread_unlocked_chk(void *buffer, size_t room, size_t size, size_t n, FILE *file)
+{
+	reach_stream(buffer, size * n, file);
+	return next___fread_unlocked_chk(buffer, room, size, n, file);
 }

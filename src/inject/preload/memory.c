@@ -52,6 +52,22 @@ void reach_message_slow(const struct runtime *rt, const struct msghdr *message, 
 		reach_vector_slow(rt, header.msg_iov, header.msg_iovlen, stores);
 }
 
+void reach_messages_slow(const struct runtime *rt, const struct mmsghdr *messages, unsigned count,
+			 bool stores)
+{
+	/* How long each was is stored to either. */
+	rt->memory_reach(messages, count * sizeof(*messages), true);
+	for (unsigned i = 0; i < count && i < IOV_MAX; i++)
+		reach_message_slow(rt, &messages[i].msg_hdr, stores);
+}
+
+/* Of the commands that say so: most others take a number. */
+void reach_argument_slow(const struct runtime *rt, unsigned long command, const void *argument)
+{
+	if (_IOC_DIR(command) != _IOC_NONE)
+		rt->memory_reach(argument, _IOC_SIZE(command), _IOC_DIR(command) & _IOC_READ);
+}
+
 /*
  * A large block grows by an mremap() inside libc, which leaves behind what is on a device.  How
  * large it is only an allocator knows that has both functions; others are left alone.

@@ -117,7 +117,8 @@ ssize_t do_recvmsg(int fd, struct msghdr *message, int flags)
 int do_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 		struct timespec *timeout)
 {
-	int ret = next_recvmmsg(fd, messages, count, flags, timeout);
+	int ret = WITH_MEMORY(next_recvmmsg(fd, messages, count, flags, timeout),
+			      reach_messages_slow, messages, count, true);
 	int saved = errno;
 
 	for (int i = 0; i < ret && root_length > 0; i++) {
@@ -180,7 +181,8 @@ int live_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 
 	for (unsigned i = 0; i < count && i < IOV_MAX; i++)
 		sending(rt, &messages[i].msg_hdr, false);
-	ret = next_sendmmsg(fd, messages, count, flags);
+	ret = WITH_MEMORY(next_sendmmsg(fd, messages, count, flags), reach_messages_slow, messages,
+			  count, false);
 	saved = errno;
 	for (unsigned i = ret < 0 ? 0 : (unsigned)ret; i < count && i < IOV_MAX; i++)
 		sending(rt, &messages[i].msg_hdr, true);

@@ -138,6 +138,10 @@ void reach_message_slow(const struct runtime *rt, const struct msghdr *message, 
 /* The same but for the data: false, there is no such message, else *ret is what it says. */
 bool reach_header_slow(const struct runtime *rt, const struct msghdr *message, bool stores,
 		       struct msghdr *ret);
+void reach_messages_slow(const struct runtime *rt, const struct mmsghdr *messages, unsigned count,
+			 bool stores);
+/* What an ioctl(2) is given. */
+void reach_argument_slow(const struct runtime *rt, unsigned long command, const void *argument);
 
 /*
  * A call of libc's with memory that reach_KIND_slow(rt, ...) makes reachable; again if it
@@ -156,7 +160,7 @@ bool reach_header_slow(const struct runtime *rt, const struct msghdr *message, b
 								 memory_order_relaxed)))         \
 				reach(rt_, __VA_ARGS__);                                         \
 			with_ = call;                                                            \
-		} while (unlikely(with_ == -1 && errno == EFAULT && rt_ &&                       \
+		} while (unlikely((long)with_ == -1 && errno == EFAULT && rt_ &&                       \
 				  rt_->memory_moved_since(moves_)));                             \
 		with_;                                                                           \
 	})
