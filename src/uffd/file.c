@@ -113,18 +113,36 @@ static short file_polled(struct file *f, short events, bool waits)
 	return uffd_poll(f->priv, waits) ? POLLIN : 0;
 }
 
-static int file_describe(struct file *f, char *text, size_t size)
+void uffd_state(const struct uffd *u, struct uffd_state *ret)
 {
-	const struct uffd *u = f->priv;
 	unsigned long pending, read;
 	uint64_t signals;
 
 	memory_lock(&signals);
 	uffd_queue_count(u, &pending, &read);
 	memory_unlock(&signals);
-	return snprintf(text, size, "pending:\t%lu\ntotal:\t%lu\nAPI:\t%llx:%x:%llx\n", pending,
-			pending + read, (unsigned long long)UFFD_API, uffd_features(u),
+	*ret = (struct uffd_state){
+		.pending = pending,
+		.read = read,
+		.features = uffd_features(u),
+	};
+}
+
+int uffd_state_text(const struct uffd_state *state, char *text, size_t size)
+{
+	return snprintf(text, size, "pending:\t%llu\ntotal:\t%llu\nAPI:\t%llx:%x:%llx\n",
+			(unsigned long long)state->pending,
+			(unsigned long long)(state->pending + state->read),
+			(unsigned long long)UFFD_API, state->features,
 			(unsigned long long)(UFFD_API_BITS | UFFD_RANGE_BITS));
+}
+
+static int file_describe(struct file *f, char *text, size_t size)
+{
+	struct uffd_state state;
+
+	uffd_state(f->priv, &state);
+	return uffd_state_text(&state, text, size);
 }
 
 static void uffd_release(struct file *f)

@@ -30,9 +30,10 @@
 #include "uffd/share.h"
 
 struct remote {
-	pthread_mutex_t calling; /* all signals blocked */
-	int connection;          /* -1: not yet */
-	bool gone;               /* the other process */
+	pthread_mutex_t calling;   /* all signals blocked */
+	int connection;            /* -1: not yet */
+	bool gone;                 /* the other process */
+	_Atomic uint32_t features; /* as far as anybody has asked */
 };
 
 static struct uffd dead = {
@@ -209,6 +210,23 @@ static short remote_polled(struct file *f, short events, bool waits)
 	return uffd_blocks(f) ? POLLERR : 0;
 }
 
+static int remote_describe(struct file *f, char *text, size_t size)
+{
+	struct share_request rq = {.operation = SHARE_STATE};
+	struct remote *r = f->priv;
+	struct share_reply reply;
+	struct uffd_state state = {.features = atomic_load(&r->features)};
+	int fd;
+
+	if (ask(f, &rq, &reply, &fd)) {
+		if (reply.result < 0)
+			return 0;
+		state = reply.state;
+		atomic_store(&r->features, state.features);
+	}
+	return uffd_state_text(&state, text, size);
+}
+
 static ssize_t remote_read(struct file *f, void *buffer, size_t size, off_t offset)
 {
 	struct share_reply reply;
@@ -265,6 +283,7 @@ static const struct file_ops remote_ops = {
 	.leaving = leaving,
 	.forked = uffd_remote_forked,
 	.polled = remote_polled,
+	.describe = remote_describe,
 	.trace_message = uffd_trace_message,
 };
 
@@ -340,6 +359,8 @@ void uffd_remote_forked(struct file *f)
 	bool same = f->ops == &remote_ops;
 	/* The connection is the parent's, where somebody may be in the middle of a call. */
 	bool gone = same && ((struct remote *)f->priv)->gone;
+	uint32_t features =
+		same ? atomic_load(&((struct remote *)f->priv)->features) : uffd_features(f->priv);
 	struct remote *r = new_remote();
 
 	if (!r)
@@ -348,6 +369,7 @@ void uffd_remote_forked(struct file *f)
 		hostfd_close(((struct remote *)f->priv)->connection);
 	free(f->priv);
 	r->gone = gone;
+	atomic_store(&r->features, features);
 	f->priv = r;
 	f->ops = &remote_ops;
 	atomic_store(&f->outside, false);

@@ -203,6 +203,9 @@ static void perform(struct endpoint *e, const struct share_request *rq, pid_t ca
 		user_client = (struct user_client){.pidfd = -1};
 	} else if (rq->operation == SHARE_READ) {
 		fd = read_messages(f->priv, rq, &reply);
+	} else if (rq->operation == SHARE_STATE) {
+		uffd_state(f->priv, &reply.state);
+		reply.result = 0;
 	}
 	message_send(e->fd, &reply, sizeof(reply), fd);
 	if (fd >= 0)

@@ -18,7 +18,7 @@
 
 #define SHARE_MESSAGES 16
 
-enum share_operation { SHARE_HELLO, SHARE_IOCTL, SHARE_READ };
+enum share_operation { SHARE_HELLO, SHARE_IOCTL, SHARE_READ, SHARE_STATE };
 
 /* SHARE_HELLO comes first, without an answer; the caller's descriptor comes along. */
 struct share_request {
@@ -32,7 +32,10 @@ struct share_reply {
 	int64_t result; /* SHARE_READ: how many messages */
 	uint32_t flags; /* O_CLOEXEC: for the descriptor */
 	uint32_t unused;
-	struct uffd_msg message[SHARE_MESSAGES];
+	union {
+		struct uffd_msg message[SHARE_MESSAGES];
+		struct uffd_state state; /* SHARE_STATE */
+	};
 };
 
 /* ---- share.c: in the process whose context it is ---- */

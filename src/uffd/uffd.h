@@ -196,6 +196,15 @@ int uffd_native_made(int fd, int flags);
 extern const struct file_ops uffd_file_ops;
 extern const struct ioctl_table uffd_table;
 
+/* What fdinfo says. */
+struct uffd_state {
+	uint64_t pending, read; /* faults */
+	uint32_t features;
+};
+void uffd_state(const struct uffd *u, struct uffd_state *ret);
+/* As snprintf(3). */
+int uffd_state_text(const struct uffd_state *state, char *text, size_t size);
+
 /* Whether its descriptors are not O_NONBLOCK. */
 bool uffd_blocks(const struct file *f);
 /* A range of an ioctl: 0 or -EINVAL.  uffd_check_source() is for what may be unaligned. */
