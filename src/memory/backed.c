@@ -191,6 +191,7 @@ void backed_forget(uintptr_t start, uintptr_t end)
 
 void backed_forked(void)
 {
+	backed_stream_forked();
 	backed_file_forked();
 	n_areas = 0;
 	memory_attend(MEMORY_BACKED, false);

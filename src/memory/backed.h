@@ -56,6 +56,11 @@ int backed_read(uintptr_t from, char *to, size_t size);
  */
 uintptr_t backed_next(uintptr_t at, uintptr_t end, bool there, uintptr_t *ret_end);
 /*
+ * Pages that the file has got ahead of its need go.  Before pages that are missing become anything
+ * else: they must trap still.  backed_next() and backed_take_out() do it.
+ */
+void backed_stream_end(void);
+/*
  * Whether there is content at `at`, which is in an area.  A run of pages of which that is known
  * is kept in *run, all 0 at first, and is good as long as the lock is held and nothing is done
  * here.

@@ -20,10 +20,9 @@
 #include "memory/radix.h"
 #include "memory/range.h"
 
-#define HUGE ((uintptr_t)2 << 20)
-
 static int file = -EBADF; /* -EBADF: not made yet; else negative: there can't be one */
-static uintptr_t place; /* of the engine's own, where huge pages are mapped to be made; 0: never */
+/* Of the engine's own: where huge pages are mapped to be made, and the window; 0: never. */
+static uintptr_t place, window;
 static dev_t device;
 static uint64_t inode;
 
@@ -76,10 +75,12 @@ static bool takes_markers(void)
 
 static void find_place(void)
 {
-	void *p = place ? NULL : own_alloc(2 * HUGE);
+	void *p = place ? NULL : own_alloc(3 * MEMORY_UNIT);
 
-	if (p)
-		place = ((uintptr_t)p + HUGE - 1) & ~(HUGE - 1);
+	if (!p)
+		return;
+	place = ((uintptr_t)p + MEMORY_UNIT - 1) & ~(MEMORY_UNIT - 1);
+	window = place + MEMORY_UNIT;
 }
 
 static void make(void)
@@ -150,7 +151,7 @@ const void *backed_window(uintptr_t start, uintptr_t end)
 
 /* ---- contents ---- */
 
-/* Signals are blocked, so it waits to be delivered. */
+/* Signals are blocked where there is a limit, so it waits to be delivered. */
 static void take_size_signal(void)
 {
 	const uint64_t set = UINT64_C(1) << (SIGXFSZ - 1);
@@ -159,17 +160,32 @@ static void take_size_signal(void)
 	host_syscall(SYS_rt_sigtimedwait, &set, NULL, &now, sizeof(set));
 }
 
-/* So that [at, at + HUGE), where there is nothing, becomes one page when it is written to. */
-static void allocate_huge(uintptr_t at)
+/* Maps [at, at + MEMORY_UNIT), where there is nothing, and has it made one page. */
+static bool make_huge(uintptr_t where, uintptr_t at)
 {
-	void *p = host_mmap((void *)place, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-			    file, (off_t)at);
-	if (host_is_error(p))
-		return;
-	if (range_advise(place, place + HUGE, MADV_HUGEPAGE) == 0)
-		range_advise(place, place + MEMORY_PAGE, MADV_POPULATE_WRITE);
-	host_mmap((void *)place, HUGE, PROT_READ | PROT_WRITE,
+	void *p = host_mmap((void *)where, MEMORY_UNIT, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_FIXED, file, (off_t)at);
+
+	return !host_is_error(p) && range_advise(where, where + MEMORY_UNIT, MADV_HUGEPAGE) == 0 &&
+	       range_advise(where, where + MEMORY_PAGE, MADV_POPULATE_WRITE) == 0;
+}
+
+static void unmap_huge(uintptr_t where)
+{
+	host_mmap((void *)where, MEMORY_UNIT, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+char *backed_window_open(uintptr_t at)
+{
+	if (!window || !make_huge(window, at))
+		return NULL;
+	return (char *)window;
+}
+
+void backed_window_close(void)
+{
+	unmap_huge(window);
 }
 
 void backed_punch(uintptr_t start, uintptr_t end)
@@ -180,11 +196,15 @@ void backed_punch(uintptr_t start, uintptr_t end)
 
 long backed_write(uintptr_t to, const char *from, size_t size)
 {
-	uintptr_t huge = (to + HUGE - 1) & ~(HUGE - 1), end = to + size;
+	uintptr_t huge = (to + MEMORY_UNIT - 1) & ~(MEMORY_UNIT - 1), end = to + size;
 	long n;
 
-	for (; place && huge + HUGE <= end; huge += HUGE)
-		allocate_huge(huge);
+	if (backed_stream_write(to, from, size))
+		return (long)size;
+	for (; place && huge + MEMORY_UNIT <= end; huge += MEMORY_UNIT) {
+		make_huge(place, huge);
+		unmap_huge(place);
+	}
 	n = host_pwrite(file, from, size, (off_t)to);
 	if (n == -EFBIG)
 		take_size_signal();
@@ -196,6 +216,8 @@ long backed_write(uintptr_t to, const char *from, size_t size)
 			return (long)(reached - to);
 		return n == -ENOSPC ? -ENOMEM : n < 0 ? n : -EFAULT;
 	}
+	if (place)
+		backed_stream_note(to, size);
 	return n;
 }
 
@@ -211,8 +233,14 @@ static uintptr_t seek(uintptr_t at, uintptr_t end, int whence)
 	return to < 0 || (uintptr_t)to > end ? end : (uintptr_t)to;
 }
 
+bool backed_is_empty(uintptr_t at, size_t size)
+{
+	return seek(at, at + size, SEEK_DATA) == at + size;
+}
+
 uintptr_t backed_next(uintptr_t at, uintptr_t end, bool there, uintptr_t *ret_end)
 {
+	backed_stream_end();
 	at = seek(at, end, there ? SEEK_DATA : SEEK_HOLE);
 	*ret_end = at < end ? seek(at, end, there ? SEEK_HOLE : SEEK_DATA) : end;
 	return at;

@@ -247,6 +247,7 @@ int backed_take_out(uintptr_t start, uintptr_t end)
 
 	if (!backed_in(start, end))
 		return 0;
+	backed_stream_end();
 	atomic_fetch_add(&memory_moves, 1);
 	while (ret == 0 && start < end && memory_mapping_next(start, &v) && v.start < end) {
 		struct part p;

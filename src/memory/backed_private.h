@@ -4,6 +4,7 @@
 #define STANDIN_MEMORY_BACKED_PRIVATE_H
 
 #include "memory/backed.h"
+#include "memory/pages.h"
 
 /* Neighbours that are alike are one. */
 struct backed_area {
@@ -27,5 +28,22 @@ void backed_punch(uintptr_t start, uintptr_t end);
 bool backed_map(uintptr_t start, uintptr_t end);
 /* The contents of [start, end), to be read and unmapped; to be tested with host_is_error(). */
 const void *backed_window(uintptr_t start, uintptr_t end);
+/* Whether there are no contents. */
+bool backed_is_empty(uintptr_t at, size_t size);
+/*
+ * Makes [at, at + MEMORY_UNIT), which is empty, one page of zeroes if it can, and maps it for the
+ * engine, in place of what was mapped by it before.  NULL: not here.
+ */
+char *backed_window_open(uintptr_t at);
+void backed_window_close(void);
+
+/* ---- backed_stream.c ---- */
+
+/* Stores pages that come in order: false, they have to be written as others are. */
+bool backed_stream_write(uintptr_t to, const char *from, size_t size);
+/* Pages have been written. */
+void backed_stream_note(uintptr_t to, size_t size);
+/* In the child of a fork. */
+void backed_stream_forked(void);
 
 #endif

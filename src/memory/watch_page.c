@@ -291,6 +291,8 @@ void watch_end(const struct watch_range *r, uintptr_t start, uintptr_t end, unsi
 	struct watch_range none = *r;
 
 	none.modes = 0;
+	if (r->backed)
+		backed_stream_end();
 	remove_guards(r, start, end);
 	for (uintptr_t at = start, to; at < end; at = to) {
 		uint64_t mark;

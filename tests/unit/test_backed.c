@@ -16,12 +16,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "memory/backed.h"
+#include "memory/backed_private.h"
 #include "memory_rig.h"
 #include "uapi/mm.h"
 #include "watch_rig.h"
@@ -87,6 +88,25 @@ static size_t pages_of_file(void)
 		n += (to - at) / PAGE;
 	memory_unlock(&signals);
 	return n;
+}
+
+/* The status of a child that goes on with the caller's memory; -1: it is not what it was. */
+static int fork_here(void)
+{
+	volatile unsigned local = 42;
+	int status = -1;
+	pid_t child;
+
+	memory_fork_prepare();
+	child = fork();
+	if (child == 0) {
+		memory_fork_child();
+		local += 1;
+		_exit(local == 43 ? 0 : 1);
+	}
+	memory_fork_parent();
+	waitpid(child, &status, 0);
+	return local == 42 ? status : -1;
 }
 
 /* ---- memory that is filled ---- */
@@ -192,6 +212,85 @@ static void test_large_copies(void **state)
 	rig_munmap(p, 3 * MEMORY_UNIT);
 	munmap(from, size - 5 * PAGE);
 	assert_int_equal(pages_of_file(), before);
+}
+
+/* The file's pages that take memory, whoever has been given them. */
+static size_t pages_made(void)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(backed_descriptor(), &st), 0);
+	return (size_t)st.st_blocks * 512 / PAGE;
+}
+
+static void copy_in_order(char *p, size_t first, size_t end)
+{
+	static char page[PAGE];
+
+	for (size_t i = first; i < end; i++) {
+		rig_page(page, p + i * PAGE);
+		assert_int_equal(rig_copy(p + i * PAGE, page, PAGE, 0), PAGE);
+	}
+}
+
+/* A few, and the last one before the end. */
+static void check_pages(char *p, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i += 101)
+		assert_true(rig_is_page(p + i * PAGE));
+	assert_true(rig_is_page(p + (end - 1) * PAGE));
+}
+
+/*
+ * After as much as a huge page, the next one is made ahead, if there are any.  Pages that have not
+ * come are missing nevertheless, and are not kept.
+ */
+static void test_pages_in_order(void **state)
+{
+	enum { UNIT = MEMORY_UNIT / PAGE };
+	const size_t size = 6 * MEMORY_UNIT;
+	char *p = backed(size), *nowhere = rig_map(PAGE);
+	size_t before = pages_of_file(), made = pages_made();
+
+	copy_in_order(p, 0, UNIT + 100);
+	made = pages_made() - made;
+	assert_true(made == UNIT + 100 || made == 2 * UNIT);
+	check_pages(p, 0, UNIT + 100);
+	assert_int_equal(watch_rig_messages(), 0);
+	/* Out of order; what has come goes and comes again; a source that is none. */
+	assert_true(rig_is_page(p + (UNIT + 300) * PAGE));
+	assert_int_equal(watch_rig_messages(), 1);
+	assert_int_equal(rig_madvise(p + (UNIT + 99) * PAGE, PAGE, MADV_DONTNEED), 0);
+	assert_true(rig_is_page(p + (UNIT + 99) * PAGE));
+	assert_int_equal(watch_rig_messages(), 2);
+	munmap(nowhere, PAGE);
+	assert_int_equal(rig_copy(p + (UNIT + 100) * PAGE, nowhere, PAGE, 0), -EFAULT);
+	copy_in_order(p, UNIT + 100, UNIT + 110);
+	assert_int_equal(pages_of_file(), before + UNIT + 111);
+	check_pages(p, 0, UNIT + 110);
+	/* The next one; what isn't watched any more has zeroes, and what is watched again nothing.
+	 */
+	copy_in_order(p, UNIT + 110, UNIT + 300);
+	copy_in_order(p, UNIT + 301, 2 * UNIT);
+	copy_in_order(p, 2 * UNIT, 3 * UNIT + 7);
+	rig_unwatch(p, 5 * MEMORY_UNIT);
+	assert_int_equal(p[(3 * UNIT + 8) * PAGE], 0);
+	assert_int_equal(rig_watch(p, 5 * MEMORY_UNIT, WATCH_MISSING), 0);
+	assert_int_equal(pages_of_file(), before + 3 * UNIT + 8);
+	check_pages(p, 0, 3 * UNIT + 7);
+	assert_int_equal(watch_rig_messages(), 2);
+	assert_true(rig_is_page(p + (3 * UNIT + 9) * PAGE));
+	assert_int_equal(watch_rig_messages(), 3);
+	/* A fork in the middle of one. */
+	copy_in_order(p, 3 * UNIT + 10, 4 * UNIT);
+	copy_in_order(p, 4 * UNIT, 4 * UNIT + 9);
+	assert_int_equal(fork_here(), 0);
+	assert_false(is_backed(p));
+	check_pages(p, 3 * UNIT + 9, 4 * UNIT + 9);
+	assert_int_equal(watch_rig_messages(), 3);
+	assert_true(rig_is_page(p + (4 * UNIT + 9) * PAGE));
+	assert_int_equal(watch_rig_messages(), 4);
+	rig_munmap(p, 5 * MEMORY_UNIT);
 }
 
 /* What is there already, or is locked, or is more than memory, is left alone. */
@@ -355,24 +454,6 @@ static void test_limit_of_file_size(void **state)
 }
 
 /* ---- a thread on such memory ---- */
-
-static int fork_here(void)
-{
-	volatile unsigned local = 42;
-	int status = -1;
-	pid_t child;
-
-	memory_fork_prepare();
-	child = fork();
-	if (child == 0) {
-		memory_fork_child();
-		local += 1;
-		_exit(local == 43 ? 0 : 1);
-	}
-	memory_fork_parent();
-	waitpid(child, &status, 0);
-	return local == 42 ? status : -1;
-}
 
 static void *fork_on_stack(void *stack)
 {
@@ -701,6 +782,7 @@ static void test_threads(void **state)
 	X(test_unmapped_without_a_word) \
 	X(test_source_that_ends)        \
 	X(test_large_copies)            \
+	X(test_pages_in_order)          \
 	X(test_not_backed)              \
 	X(test_plain_memory)            \
 	X(test_advice)                  \
