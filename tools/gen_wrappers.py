@@ -252,7 +252,7 @@ def main():
     with open(source_path, 'w', encoding='ascii') as out:
         out.write(source(rows, aliases, header_path.rpartition('/')[2]))
     with open(names_path, 'w', encoding='ascii') as out:
-        out.write(''.join(f'{name}\n' for name in sorted(names + ['syscall', 'vfork'])))
+        out.write(''.join(f'{name}\n' for name in sorted(names + ['clone', 'syscall', 'vfork'])))
 
 
 if __name__ == '__main__':

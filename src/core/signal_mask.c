@@ -6,6 +6,8 @@
 
 #include "core/syscall.h"
 
+_Atomic bool signal_mask_idle;
+
 void signal_mask_block(uint64_t *ret_old)
 {
 	const uint64_t block = ~SIGNAL_MASK_FAULTS;

@@ -6,6 +6,8 @@
 #define STANDIN_CORE_SIGNAL_MASK_H
 
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A kernel's set of one signal. */
@@ -21,5 +23,16 @@
  */
 void signal_mask_block(uint64_t *ret_old);
 void signal_mask_restore(const uint64_t *old);
+
+/*
+ * Whether those that would be blocked can do no more than end or stop the process: none of them
+ * has a handler of the client's.  Then there is nothing to keep out.  Said by who sees all that
+ * the client does about signals (inject/signals.c); false until then, and for good after.
+ */
+extern _Atomic bool signal_mask_idle;
+static inline bool signal_mask_is_idle(void)
+{
+	return atomic_load_explicit(&signal_mask_idle, memory_order_seq_cst);
+}
 
 #endif

@@ -25,7 +25,7 @@
 #include "core/environment.h"
 #include "memory/calls.h"
 
-#define RUNTIME_VERSION 9
+#define RUNTIME_VERSION 10
 
 struct runtime {
 	unsigned version; /* RUNTIME_VERSION */
@@ -112,6 +112,8 @@ struct runtime {
 	/* The client's view of SIGSEGV, SIGBUS and SIGSYS (inject/signals.c). */
 	bool (*owns_signal)(int signal);
 	int (*sigaction)(int signal, const struct sigaction *act, struct sigaction *old);
+	/* The client is about to install a handler of another, or a limit that raises one. */
+	void (*signals_matter)(void);
 	/* Takes our signals out of a mask that is about to be set; remembers per thread. */
 	void (*mask_filter)(int how, sigset_t *set);
 	/* Puts back what the client believes is blocked. */
@@ -140,6 +142,8 @@ struct runtime_host {
 	unsigned version;
 	const char *directory;     /* the private directory of `standin run` */
 	const char *configuration; /* what is in its file `config`; NULL: it is to be read */
+	/* Whether the client has made tasks by clone(2): see memory_lock_trust_locals(). */
+	const _Atomic bool *clones;
 };
 
 /* libstandin-runtime.so's one export.  NULL: it could not start, and said why on stderr. */

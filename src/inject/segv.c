@@ -94,7 +94,7 @@ static bool may_be_memory(int signal, int code)
 }
 
 /* Whether the engine has an answer. */
-static bool claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
+static enum signal_claim claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	bool guarded = guarded_fixup(*context_ip(uc)) != 0;
 	struct memory_access access = {
@@ -107,52 +107,57 @@ static bool claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
 	enum memory_verdict verdict = memory_fault(&access);
 
 	if (verdict == MEMORY_NOT_OURS)
-		return false;
+		return SIGNAL_NOT_OURS;
 	if (verdict == MEMORY_RETRY)
-		return true;
+		return SIGNAL_DONE;
+	if (verdict == MEMORY_WAITED)
+		return SIGNAL_WAITED;
 	if (guarded)
-		return false;
+		return SIGNAL_NOT_OURS;
 	info->si_signo = SIGBUS;
 	info->si_code = verdict == MEMORY_POISONED ? memory_poison_code() : BUS_ADRERR;
 	signals_instead(SIGBUS, info, uc);
-	return true;
+	return SIGNAL_DONE;
 }
 
-bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
+enum signal_claim segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	uintptr_t address = (uintptr_t)info->si_addr, fixup;
 	struct access access = {.uc = uc, .address = address};
+	enum signal_claim claim = SIGNAL_NOT_OURS;
 
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
-		return false;
-	if (may_be_memory(signal, info->si_code) && claim_memory(signal, info, uc))
-		return true;
+		return SIGNAL_NOT_OURS;
+	if (may_be_memory(signal, info->si_code))
+		claim = claim_memory(signal, info, uc);
+	if (claim != SIGNAL_NOT_OURS)
+		return claim;
 	fixup = guarded_fixup(*context_ip(uc));
 	if (fixup) {
 		*context_ip(uc) = fixup;
-		return true;
+		return SIGNAL_DONE;
 	}
 	if (signal != SIGSEGV || info->si_code != SEGV_ACCERR || address == *context_ip(uc))
-		return false;
+		return SIGNAL_NOT_OURS;
 	mmio_find((const void *)address, &access.hit);
 	if (access.hit.verdict == MMIO_NOT_OURS || access.hit.protection == PROT_NONE ||
 	    (context_is_store(uc) && !(access.hit.protection & PROT_WRITE)))
-		return false;
+		return SIGNAL_NOT_OURS;
 	if (access.hit.verdict == MMIO_RETRY)
-		return true;
+		return SIGNAL_DONE;
 	if (access.hit.verdict == MMIO_OFF) {
 		signals_raise(SIGBUS, BUS_ADRERR, (void *)address);
-		return true;
+		return SIGNAL_DONE;
 	}
 	stack_run(uc, do_access, &access);
 	if (access.result != EMULATION_FAULT)
-		return true;
+		return SIGNAL_DONE;
 	if (access.fault.signal != SIGSEGV) {
 		signals_raise(access.fault.signal, access.fault.code, (void *)access.fault.address);
-		return true;
+		return SIGNAL_DONE;
 	}
 	info->si_code = access.fault.code;
 	info->si_addr = (void *)access.fault.address;
-	return false;
+	return SIGNAL_NOT_OURS;
 }

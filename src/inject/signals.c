@@ -15,6 +15,9 @@
  * instruction faults again, so that core dump and exit status are genuine; a signal that
  * was sent is sent again.
  *
+ * As long as no other signal has a handler, or may be raised by a limit, the rest of the runtime
+ * need not block them: see core/signal_mask.h.
+ *
  * The table is read in handlers, so it is a sequence lock; writers exclude each other by
  * a spin lock with signals blocked.
  */
@@ -31,12 +34,15 @@
 #include "core/user.h"
 #include "inject/kernel_signal.h"
 #include "inject/threads.h"
+#include "inject/x86_64/context.h"
+#include "memory/lock.h"
 
 #define BIT(signal) ((uint64_t)1 << ((signal)-1))
 #define OURS        (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGSYS))
 /* Never blocked in our handler: they come from instructions. */
 #define SYNCHRONOUS   (OURS | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP))
 #define SIGNALS       64
+#define LIBC_FIRST    32 /* from here to SIGRTMIN they are libc's */
 #define HANDLER_DEPTH (256u << 10) /* bytes of stack a handler may use */
 
 struct shown {
@@ -216,8 +222,17 @@ static void entry(int signal, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	if (!claim_signal(signal, info, context))
+	switch (claim_signal(signal, info, context)) {
+	case SIGNAL_NOT_OURS:
 		signals_deliver(signal, info, context);
+		break;
+	case SIGNAL_DONE:
+		break;
+	case SIGNAL_WAITED:
+		errno = saved;
+		context_resume(context);
+		break;
+	}
 	errno = saved;
 }
 
@@ -281,6 +296,35 @@ void signals_mask_show(sigset_t *old)
 {
 	if (taken)
 		*(uint64_t *)old |= believed | (in_handler() ? handling.mask : 0);
+}
+
+/* libc's own don't count, which cancel threads and change users. */
+static bool is_libcs(int signal)
+{
+	return signal >= LIBC_FIRST && signal < SIGRTMIN;
+}
+
+void signals_look(void)
+{
+	struct kernel_action action;
+	bool any = false;
+
+	for (int signal = 1; signal <= SIGNALS && !any; signal++)
+		any = !signals_own(signal) && !is_libcs(signal) &&
+		      kernel_action(signal, NULL, &action) == 0 && action.handler != SIG_DFL &&
+		      action.handler != SIG_IGN;
+	atomic_store(&signal_mask_idle, !any);
+}
+
+void signals_matter(void)
+{
+	uint64_t signals;
+
+	if (!atomic_exchange(&signal_mask_idle, false))
+		return;
+	/* Who has it may have left them open. */
+	memory_lock(&signals);
+	memory_unlock(&signals);
 }
 
 /* ---- taking ---- */

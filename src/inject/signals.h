@@ -15,8 +15,12 @@
 #include <stdbool.h>
 #include <ucontext.h>
 
-/* Whether the signal was ours and is done with; else it goes to the client. */
-typedef bool signal_claim_fn(int signal, siginfo_t *info, ucontext_t *uc);
+enum signal_claim {
+	SIGNAL_NOT_OURS, /* it goes to the client */
+	SIGNAL_DONE,
+	SIGNAL_WAITED, /* the same, and the mask is what it was before */
+};
+typedef enum signal_claim signal_claim_fn(int signal, siginfo_t *info, ucontext_t *uc);
 
 /* Takes the three.  Idempotent.  0 or -errno. */
 int signals_take(signal_claim_fn *claim);
@@ -32,6 +36,17 @@ int signals_action(int signal, const struct sigaction *act, struct sigaction *ol
 void signals_mask_filter(int how, sigset_t *set);
 /* Puts back what the client believes is blocked. */
 void signals_mask_show(sigset_t *old);
+
+/*
+ * Finds out whether signals can be left open (core/signal_mask.h).  For who reports, by
+ * signals_matter(), what the client does about them from now on.
+ */
+void signals_look(void);
+/*
+ * From now on a signal may do more than end the process: the client is about to install a handler,
+ * or a limit that raises one.  Ordinary context.
+ */
+void signals_matter(void);
 
 /* Gives the signal to the client as the kernel would have. */
 void signals_deliver(int signal, siginfo_t *info, ucontext_t *uc);

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * One word: 0 free, 1 held, 2 held and somebody may be waiting, 3 the same and lent; and the
- * kernel's number of the thread that holds it.  That is asked for each time: a process made by
- * clone(CLONE_VM) may run with the thread-local variables of the thread that made it.  A fork is
+ * kernel's number of the thread that holds it.  Where the client makes tasks by clone(2), that is
+ * asked for each time: a process made by clone(CLONE_VM) may run with the thread-local variables of
+ * the thread that made it.  A fork is
  * made by a thread that holds it (memory/memory.c), so in the child it is held by the thread that
  * is there.
+ *
+ * Signals need not be blocked while none has a handler.  A client that installs its first one waits
+ * for the lock once, after that has been noted; so whoever has taken it with signals open looks
+ * again.
  *
  * Threads that fault take it all the time, and whoever has just released it is the first to
  * get it again.  So they stand back once for a call that waits.
@@ -35,6 +40,7 @@
 
 #define LENT     ((uint32_t)1 << 31)
 #define LOOK_MS  100 /* who waits for the lock looks after its holder */
+#define NOT_BLOCKED UINT64_MAX /* in a mask's place: no mask has SIGKILL's bit */
 #define STAND_MS 10  /* who faults stands back no longer, even if nobody waits any more */
 
 static _Atomic uint32_t word;
@@ -42,10 +48,13 @@ static _Atomic uint32_t calls; /* that wait, and LENT */
 static _Atomic uint32_t loan;  /* of those who borrow: 0, 1, 2 as above */
 static _Atomic int holder;     /* 0: nobody */
 static unsigned depth;         /* how often it has taken the lock */
+static bool left_open;         /* its holder has blocked no signals */
+static unsigned generation;    /* of processes, by fork */
 
 struct later {
 	void (*run)(void *argument);
 	void *argument;
+	bool blocked; /* with signals blocked, whatever the holder of the lock does about them */
 };
 #define LATER_MAX 16u
 static struct later later[LATER_MAX]; /* with the lock */
@@ -55,9 +64,24 @@ static unsigned n_later;
 static _Atomic int runners[RUNNERS_MAX];
 static _Atomic unsigned n_more_runners;
 
+static const _Atomic bool untrusted = true;
+static const _Atomic bool *clones = &untrusted;
+
 static int self(void)
 {
-	return (int)host_syscall(SYS_gettid);
+	static __thread int known __attribute__((tls_model("initial-exec")));
+	static __thread unsigned known_in __attribute__((tls_model("initial-exec")));
+
+	if (known && known_in == generation && !atomic_load_explicit(clones, memory_order_relaxed))
+		return known;
+	known_in = generation;
+	known = (int)host_syscall(SYS_gettid);
+	return known;
+}
+
+void memory_lock_trust_locals(const _Atomic bool *client_clones)
+{
+	clones = client_clones;
 }
 
 static bool change(_Atomic uint32_t *p, uint32_t *expected, uint32_t value)
@@ -138,10 +162,11 @@ static bool wait_lock(bool borrows)
 	}
 }
 
-static void taken(void)
+static void taken(bool open)
 {
 	atomic_store_explicit(&holder, self(), memory_order_relaxed);
 	depth = 1;
+	left_open = open;
 }
 
 static void take(void)
@@ -186,15 +211,10 @@ static __attribute__((noinline)) void touch_below(void)
 	(void)frames[0];
 }
 
-void memory_lock(uint64_t *ret_signals)
+static void take_with_stack(bool open)
 {
 	uintptr_t away = 0;
 
-	signal_mask_block(ret_signals);
-	if (memory_lock_mine()) {
-		depth++;
-		return;
-	}
 	touch_below();
 	take();
 	while ((away = stack_away(away))) {
@@ -203,7 +223,24 @@ void memory_lock(uint64_t *ret_signals)
 		take();
 		away += MEMORY_PAGE;
 	}
-	taken();
+	taken(open);
+}
+
+void memory_lock(uint64_t *ret_signals)
+{
+	*ret_signals = NOT_BLOCKED;
+	if (!signal_mask_is_idle())
+		signal_mask_block(ret_signals);
+	if (memory_lock_mine()) {
+		depth++;
+		return;
+	}
+	take_with_stack(*ret_signals == NOT_BLOCKED);
+	if (*ret_signals != NOT_BLOCKED || signal_mask_is_idle())
+		return;
+	memory_unlock_for_fault();
+	signal_mask_block(ret_signals);
+	take_with_stack(false);
 }
 
 bool memory_lock_for_fault(void)
@@ -218,16 +255,37 @@ bool memory_lock_for_fault(void)
 		wait_on_for(&calls, waiting, STAND_MS);
 	if (!try_lock() && !wait_lock(true))
 		return false;
-	taken();
+	taken(false);
 	return true;
+}
+
+static void run_now(const struct later *l, bool open)
+{
+	uint64_t signals;
+
+	if (l->blocked && open)
+		signal_mask_block(&signals);
+	l->run(l->argument);
+	if (l->blocked && open)
+		signal_mask_restore(&signals);
+}
+
+static void put_off(const struct later *l)
+{
+	if (n_later == LATER_MAX)
+		run_now(l, left_open);
+	else
+		later[n_later++] = *l;
 }
 
 void memory_later(void (*run)(void *argument), void *argument)
 {
-	if (n_later == LATER_MAX)
-		run(argument);
-	else
-		later[n_later++] = (struct later){run, argument};
+	put_off(&(struct later){run, argument, false});
+}
+
+void memory_later_blocked(void (*run)(void *argument), void *argument)
+{
+	put_off(&(struct later){run, argument, true});
 }
 
 void memory_later_settle(void)
@@ -260,6 +318,7 @@ static __attribute__((noinline)) void release_and_run(int thread)
 	_Atomic int *runner = start_running(thread);
 	struct later todo[LATER_MAX];
 	unsigned n = n_later;
+	bool open = left_open;
 
 	memcpy(todo, later, n * sizeof(todo[0]));
 	n_later = 0;
@@ -267,7 +326,7 @@ static __attribute__((noinline)) void release_and_run(int thread)
 		atomic_fetch_add(&n_more_runners, 1);
 	release();
 	for (unsigned i = 0; i < n; i++)
-		todo[i].run(todo[i].argument);
+		run_now(&todo[i], open);
 	if (runner)
 		atomic_store(runner, 0);
 	else
@@ -290,7 +349,8 @@ void memory_unlock_for_fault(void)
 void memory_unlock(const uint64_t *signals)
 {
 	memory_unlock_for_fault();
-	signal_mask_restore(signals);
+	if (*signals != NOT_BLOCKED)
+		signal_mask_restore(signals);
 }
 
 /* ---- lending ---- */
@@ -339,6 +399,7 @@ void memory_lock_forked(void)
 		atomic_store(&runners[i], 0);
 	atomic_store(&n_more_runners, 0);
 	n_later = 0;
+	generation++;
 	atomic_store(&holder, self());
 }
 

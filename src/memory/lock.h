@@ -3,13 +3,15 @@
  * memory/lock.h - the lock of the memory engine: for this process what mmap_lock is in the
  * kernel.
  *
- * Who holds it has all signals blocked but those that faults raise, and never touches the
+ * Who holds it has all signals blocked that may run code of the client's, but for those that faults
+ * raise, and never touches the
  * client's memory plainly, for a fault there would wait for it.  Copies that are guarded
  * (core/user.h) may be made: such a fault is -EFAULT.  Safe in the SIGSEGV handler.
  */
 #ifndef STANDIN_MEMORY_LOCK_H
 #define STANDIN_MEMORY_LOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,13 +38,20 @@ void memory_lock_reclaim(void);
 bool memory_borrow(void);
 void memory_borrow_end(void);
 /*
- * With the lock: `run` is called by this thread as soon as it has given the lock up, with signals
- * blocked.  It is for waking threads, which would run at once only to wait for the lock.  It
- * neither sleeps nor faults.
+ * With the lock: `run` is called by this thread as soon as it has given the lock up, no handler of
+ * the client's in between.  It is for waking threads, which would run at once only to wait for the
+ * lock.  It neither sleeps nor faults.  memory_later_blocked(): with signals blocked, for what may
+ * raise one.
  */
 void memory_later(void (*run)(void *argument), void *argument);
+void memory_later_blocked(void (*run)(void *argument), void *argument);
 /* Without the lock: what has been put off by anybody until now is over. */
 void memory_later_settle(void);
+/*
+ * Until *clones, thread-local variables are one thread's: no task of this process has been made that
+ * shares them with another.  Without this call they may be anybody's.
+ */
+void memory_lock_trust_locals(const _Atomic bool *clones);
 /* In the child of a fork that was made with the lock: nobody else waits for it. */
 void memory_lock_forked(void);
 /* Whether this thread holds it. */

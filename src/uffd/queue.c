@@ -103,7 +103,7 @@ static void announce(struct uffd *u)
 	}
 	atomic_fetch_and(&u->takers, ~UFFD_QUIET);
 	u->bytes++;
-	memory_later(tell_all, u);
+	memory_later_blocked(tell_all, u);
 }
 
 /*

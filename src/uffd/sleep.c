@@ -2,7 +2,7 @@
 /*
  * Sleeping in the handler of a fault, where signals are blocked, so that one which the thread had
  * open ends it without having been delivered: in the kernel a thread has left its fault by the
- * time that a handler runs.
+ * time that a handler runs.  (While there is no handler, signals are not blocked.)
  *
  * A signalfd says that there is one; it is read nowhere.  Blocked signals stay pending even if
  * they are ignored, and those are thrown away here.  Without descriptors to be had, signals wait

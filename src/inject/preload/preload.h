@@ -28,6 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -326,7 +327,9 @@ bool fdinfo_open(const char *path, int flags, int *ret_fd);
 #define SYSCALL_ROUTES 512
 extern const unsigned char syscall_routes[SYSCALL_ROUTES];
 long syscall_routed(long number, long a, long b, long c, long d, long e, long f);
-extern void *next_syscall, *next_vfork;
+extern void *next_syscall, *next_clone, *next_vfork;
+/* Whether the client has made a task by its own clone(2), or a fork that we have not seen. */
+extern _Atomic bool client_clones;
 pid_t fork_for_vfork(void);
 void register_fork_handlers(void);
 

@@ -162,6 +162,32 @@ int live_pthread_attr_setsigmask_np(pthread_attr_t *attributes, const sigset_t *
 
 /* ---- dispositions ---- */
 
+/* Before an action is installed. */
+static void note_handler(sighandler_t handler)
+{
+	if (handler != SIG_DFL && handler != SIG_IGN)
+		live()->signals_matter();
+}
+
+/* Before a limit is set: from there on writing to a file raises SIGXFSZ. */
+static void note_limit(int resource, const struct rlimit *limit)
+{
+	if (resource == RLIMIT_FSIZE && limit)
+		live()->signals_matter();
+}
+
+int live_setrlimit(int resource, const struct rlimit *limit)
+{
+	note_limit(resource, limit);
+	return next_setrlimit(resource, limit);
+}
+
+int live_prlimit(pid_t process, int resource, const struct rlimit *limit, struct rlimit *old)
+{
+	note_limit(resource, limit);
+	return next_prlimit(process, resource, limit, old);
+}
+
 int live_sigaction(int signal, const struct sigaction *act, struct sigaction *old)
 {
 	const struct runtime *rt = live();
@@ -176,6 +202,7 @@ int live_sigaction(int signal, const struct sigaction *act, struct sigaction *ol
 	before = handler_masks[signal];
 	if (act) {
 		filtered = *act;
+		note_handler(filtered.sa_handler);
 		taken = mask_take(&filtered.sa_mask);
 	}
 	ret = next_sigaction(signal, act ? &filtered : NULL, old);
@@ -220,15 +247,19 @@ static sighandler_t set_handler(int signal, sighandler_t handler, int flags, boo
 
 sighandler_t live_signal(int signal, sighandler_t handler)
 {
-	if (!live()->owns_signal(signal))
+	if (!live()->owns_signal(signal)) {
+		note_handler(handler);
 		return next_signal(signal, handler);
+	}
 	return set_handler(signal, handler, interrupts & kept_bit(signal) ? 0 : SA_RESTART, true);
 }
 
 sighandler_t live_sysv_signal(int signal, sighandler_t handler)
 {
-	if (!live()->owns_signal(signal))
+	if (!live()->owns_signal(signal)) {
+		note_handler(handler);
 		return next_sysv_signal(signal, handler);
+	}
 	return set_handler(signal, handler, (int)(SA_RESETHAND | SA_NODEFER), false);
 }
 
@@ -245,8 +276,10 @@ sighandler_t live_sigset(int signal, sighandler_t handler)
 	sigset_t set, old;
 	sighandler_t ret;
 
-	if (!live()->owns_signal(signal))
+	if (!live()->owns_signal(signal)) {
+		note_handler(handler);
 		return next_sigset(signal, handler);
+	}
 	sigemptyset(&set);
 	sigaddset(&set, signal);
 	if (handler == SIG_HOLD) {
@@ -308,8 +341,11 @@ long syscall_rt_sigaction(int signal, const void *act, void *old, size_t size)
 	struct sigaction given, shown;
 	const struct runtime *rt = live();
 
-	if (!rt || size != sizeof(unsigned long) || !rt->owns_signal(signal))
+	if (!rt || size != sizeof(unsigned long) || !rt->owns_signal(signal)) {
+		if (rt && act)
+			rt->signals_matter();
 		return result(raw4(SYS_rt_sigaction, signal, act, old, size));
+	}
 	if (act) {
 		memcpy(&in, act, sizeof(in));
 		memset(&given, 0, sizeof(given));

@@ -18,7 +18,8 @@
 #include "next.h"
 
 const struct runtime *_Atomic runtime;
-void *next_syscall, *next_vfork, *next_usable_size;
+void *next_syscall, *next_clone, *next_vfork, *next_usable_size;
+_Atomic bool client_clones;
 
 /*
  * dlsym(RTLD_NEXT) goes by the address that it returns to, which has to be in this
@@ -41,6 +42,7 @@ void resolve_next(void)
 	}
 	__atomic_store_n(&next_usable_size, next_lookup("malloc_usable_size"), __ATOMIC_RELEASE);
 	__atomic_store_n(&next_syscall, next_lookup("syscall"), __ATOMIC_RELEASE);
+	__atomic_store_n(&next_clone, next_lookup("clone"), __ATOMIC_RELEASE);
 	__atomic_store_n(&next_vfork, next_lookup("vfork"), __ATOMIC_RELEASE);
 }
 
@@ -98,7 +100,7 @@ static void complain(const char *what, const char *why)
 
 static const struct runtime *load(void)
 {
-	struct runtime_host host = {.version = RUNTIME_VERSION};
+	struct runtime_host host = {.version = RUNTIME_VERSION, .clones = &client_clones};
 	char path[PATH_MAX], directory[ROOT_MAX];
 	const struct runtime *rt;
 	runtime_entry_fn *entry;
