@@ -54,6 +54,16 @@ else
     skip "stress-ng" "it is not installed"
 fi
 
+# ---- signals ----
+
+cp "$BUILD/tests/clients/uffd-signals" .
+for what in end first many limit; do
+    if kernel_has_it; then
+        check "signals, natively: $what" native timeout 60 ./uffd-signals $what
+    fi
+    check "signals: $what" emulated timeout 60 ./uffd-signals $what
+done
+
 # ---- the kernel's ----
 
 # The kernel's tests fill the pool of huge pages, or want it filled: one script at a time.
