@@ -2,7 +2,8 @@
 /*
  * What comes is put on offer, and then its copies are made: that uses the file's pages, and
  * waits until they have been given.  What is in the file's cache may be dropped by the kernel at
- * any time afterwards, and is now and then, so that it doesn't stay there twice.
+ * any time afterwards, and is now and then, so that it doesn't stay there twice; but not before
+ * whoever waited for it has a copy (server_settle()).
  *
  * The mapping is made elsewhere, with what was there before in it, and is moved to its place in one
  * step; so is the plain memory that takes its place.
@@ -48,9 +49,10 @@ bool served_is_there(uintptr_t at)
 
 /* ---- the file's cache ---- */
 
-/* Pages that nobody has mapped. */
+/* Pages that nobody has mapped; `size` 0: to the end. */
 static void drop_unmapped(uintptr_t start, size_t size)
 {
+	server_settle(start, size ? start + size : MEMORY_LIMIT);
 	host_syscall(SYS_fadvise64, server_file(), start, size, POSIX_FADV_DONTNEED);
 }
 
@@ -65,15 +67,20 @@ static void note_cached(size_t size)
 	drop_unmapped(0, 0);
 }
 
-/* All pages, whoever has them mapped.  Nobody may be waiting there for one, but for what is on
- * offer. */
+/*
+ * All pages, whoever has them mapped.  Nobody may be waiting there for one, but for what is on
+ * offer: the call waits for them.  Who gets it and loses it at once asks again before the offer
+ * ends.
+ */
 static void punch(uintptr_t start, uintptr_t end)
 {
 	if (server_file() < 0)
 		return;
+	server_settle(start, end);
 	server_offer(start, end, NULL);
 	host_syscall(SYS_fallocate, server_file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		     start, end - start);
+	server_settle(start, end);
 	server_offer_end();
 }
 
@@ -104,6 +111,7 @@ static void drop_late(uintptr_t start, uintptr_t end)
 
 void served_empty(uintptr_t start, uintptr_t end)
 {
+	server_settle(start, end);
 	range_advise(start, end, MADV_GUARD_REMOVE); /* what was poisoned */
 	range_empty(start, end);
 	drop_late(start, end);
@@ -313,6 +321,7 @@ static int convert_chunk(const struct watch_range *r, uintptr_t start, uintptr_t
 
 uintptr_t served_convert(const struct watch_range *r, uintptr_t start, uintptr_t end)
 {
+	server_settle(start, end);
 	for (uintptr_t to; start < end; start = to) {
 		to = end - start < OUT_CHUNK ? end : start + OUT_CHUNK;
 		if (convert_chunk(r, start, to) < 0)

@@ -14,6 +14,8 @@
  *
  * What waits is in slots.  The server makes one, publishes it and looks whether there is
  * an offer; who offers looks afterwards whether there are slots: one of them sees the other.
+ *
+ * Who is given a page, or an error, is not done with it yet: see memory/tries.h.
  */
 #include "memory/server.h"
 
@@ -39,6 +41,7 @@
 #include "memory/fuse.h"
 #include "memory/lock.h"
 #include "memory/own.h"
+#include "memory/tries.h"
 #include "memory/watch_private.h"
 
 enum slot_state {
@@ -73,6 +76,9 @@ static struct {
 static _Atomic bool answering; /* the server looks at the offer */
 
 static _Atomic uint32_t news; /* a futex: slots that nobody has been told of have come */
+/* Counts: what had been asked for when the first was raised is done when the other, a futex, says
+ * the same. */
+static _Atomic uint32_t round_wanted, round_done;
 
 /* A futex: 0 while the process is starting; 1: it failed; else it serves. */
 static _Atomic uint32_t state;
@@ -112,9 +118,16 @@ static bool is_offered(const struct fuse_page *p)
 	return atomic_load(&offer.on) && p->offset >= offer.start && p->offset < offer.end;
 }
 
+/* `content` NULL: an error. */
+static void answer(const struct fuse_page *p, const void *content)
+{
+	tries_note(p->offset, p->thread);
+	fuse_answer(&fuse, p, content);
+}
+
 static void give(const struct fuse_page *p)
 {
-	fuse_answer(&fuse, p, offer.content ? offer.content + (p->offset - offer.start) : zeroes);
+	answer(p, offer.content ? offer.content + (p->offset - offer.start) : zeroes);
 }
 
 static void answer_slot(struct slot *s)
@@ -131,7 +144,7 @@ static void answer_slot(struct slot *s)
 	atomic_store(&answering, false);
 	if (now != SLOT_ZERO && now != SLOT_BAD)
 		return;
-	fuse_answer(&fuse, &s->page, now == SLOT_ZERO ? zeroes : NULL);
+	answer(&s->page, now == SLOT_ZERO ? zeroes : NULL);
 	atomic_store(&s->state, SLOT_FREE);
 }
 
@@ -159,7 +172,6 @@ static struct slot *free_slot(void)
 static void arrived(const struct fuse_page *p)
 {
 	struct slot *s;
-
 	bool offered;
 
 	atomic_store(&answering, true);
@@ -172,7 +184,7 @@ static void arrived(const struct fuse_page *p)
 	s = free_slot();
 	/* The thread that is to answer can't wait for it. */
 	if (!s || p->thread == memory_lock_holder()) {
-		fuse_answer(&fuse, p, NULL);
+		answer(p, NULL);
 		return;
 	}
 	s->page = *p;
@@ -203,11 +215,25 @@ static bool dumps_core(void)
 	return strstr(text, "\nCoreDumping:\t1");
 }
 
+/* As fuse_next(); with `all` until there is none. */
+static int take_requests(bool all)
+{
+	struct fuse_page page;
+	int ret;
+
+	do {
+		ret = fuse_next(&fuse, &page);
+		if (ret == 1)
+			arrived(&page);
+	} while (all && ret >= 0);
+	return ret;
+}
+
 static void serve(void)
 {
 	struct pollfd fds[2] = {{.fd = fuse.device, .events = POLLIN},
 				{.fd = bell, .events = POLLIN}};
-	struct fuse_page page;
+	uint32_t wanted;
 	uint64_t count;
 	long n;
 	int ret = 0;
@@ -216,13 +242,19 @@ static void serve(void)
 		n = host_syscall(SYS_poll, fds, 2, anybody_waits() ? LOOK_MS : -1);
 		if (n == 0 && dumps_core())
 			return;
+		wanted = atomic_load(&round_wanted);
 		if (n > 0 && fds[1].revents & POLLIN) {
 			host_read(bell, &count, sizeof(count));
 			answer_slots();
 		}
-		ret = n > 0 && fds[0].revents ? fuse_next(&fuse, &page) : 0;
-		if (ret == 1)
-			arrived(&page);
+		ret = 0;
+		if (wanted != atomic_load(&round_done)) {
+			ret = take_requests(true);
+			atomic_store(&round_done, wanted);
+			wake(&round_done);
+		} else if (n > 0 && fds[0].revents) {
+			ret = take_requests(false);
+		}
 	}
 }
 
@@ -392,6 +424,57 @@ void server_offer_end(void)
 		host_syscall(SYS_sched_yield);
 }
 
+/* ---- before pages go ---- */
+
+#define ROUNDS   16  /* more than that many times nobody comes back */
+#define ROUND_MS 500 /* the server doesn't take that long, if there is one */
+
+/* Whether the server has an answer for somebody in [start, end) that it has not given yet. */
+static bool owes(uintptr_t start, uintptr_t end)
+{
+	bool offered = atomic_load(&offer.on);
+	unsigned n = atomic_load(&n_slots);
+
+	for (unsigned i = 0; i < n; i++) {
+		enum slot_state now = atomic_load(&slots[i].state);
+
+		if (slots[i].page.offset - start < end - start &&
+		    (now == SLOT_ZERO || now == SLOT_BAD ||
+		     (offered && (now == SLOT_NEW || now == SLOT_ASKED))))
+			return true;
+	}
+	return false;
+}
+
+/* Whatever has been asked of the server is in a slot or answered, and slots are if they can be. */
+static void make_round(void)
+{
+	static const struct timespec limit = {.tv_nsec = ROUND_MS * 1000000};
+	uint32_t wanted = atomic_fetch_add(&round_wanted, 1) + 1, now;
+
+	ring();
+	while ((now = atomic_load(&round_done)) != wanted)
+		if (host_syscall(SYS_futex, &round_done, FUTEX_WAIT_PRIVATE, now, &limit) ==
+		    -ETIMEDOUT)
+			return;
+}
+
+void server_settle(uintptr_t start, uintptr_t end)
+{
+	if (bell < 0)
+		return;
+	for (int i = 0; i < ROUNDS; i++) {
+		if (owes(start, end))
+			make_round();
+		if (!tries_any(start, end))
+			return;
+		tries_wait();
+		/* Some of them may wait for the server again. */
+		if (atomic_load(&offer.on))
+			make_round();
+	}
+}
+
 /* ---- starting ---- */
 
 /* The file is opened through the links of the process that has it. */
@@ -424,6 +507,7 @@ static int start(void)
 	if (bell < 0)
 		return bell;
 	atomic_store(&state, 0);
+	tries_start((pid_t)host_syscall(SYS_getpid));
 	ret = thread_start(&thread, "standin-faults", telling_thread, NULL);
 	if (ret < 0)
 		return ret;

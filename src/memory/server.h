@@ -32,6 +32,12 @@ bool server_is_file(dev_t device, uint64_t inode);
 void server_offer(uintptr_t start, uintptr_t end, const void *content);
 void server_offer_end(void);
 
+/*
+ * Before pages that somebody may have been given go from [start, end): until who waited for them is
+ * done with them (memory/tries.h).  While there is an offer, it is what they get if they ask again.
+ */
+void server_settle(uintptr_t start, uintptr_t end);
+
 /* Looks at all who wait: what they wait for may not be missing any more. */
 void server_look(void);
 

@@ -433,7 +433,8 @@ static void check_user_mode(void)
 
 /* Threads that use all pages in an order of their own, some by the kernel's hands; pages go. */
 static char *crowd_memory;
-enum { CROWD = 4, CROWD_PAGES = 256, CROWD_ROUNDS = 4000 };
+static unsigned crowd_pages, crowd_rounds;
+enum { CROWD = 4 };
 
 static void *crowd(void *number)
 {
@@ -442,11 +443,11 @@ static void *crowd(void *number)
 	char data[8];
 
 	NEED(pipe(pair) == 0);
-	for (int i = 0; i < CROWD_ROUNDS; i++) {
+	for (unsigned i = 0; i < crowd_rounds; i++) {
 		char *at;
 
 		random = random * 1103515245u + 12345u;
-		at = crowd_memory + (random >> 8) % CROWD_PAGES * PAGE;
+		at = crowd_memory + (random >> 8) % crowd_pages * PAGE;
 		if (random >> 30 == 0) {
 			NEED(madvise(at, PAGE, MADV_DONTNEED) == 0);
 		} else if (random >> 30 == 1) {
@@ -461,17 +462,56 @@ static void *crowd(void *number)
 	return NULL;
 }
 
-static void check_crowd(void)
+static void run_crowd(unsigned pages, unsigned rounds)
 {
 	pthread_t threads[CROWD];
 
 	crowd_memory = memory + next * PAGE;
-	next += CROWD_PAGES;
+	crowd_pages = pages;
+	crowd_rounds = rounds;
+	next += pages;
 	for (uintptr_t i = 0; i < CROWD; i++)
 		NEED(pthread_create(&threads[i], NULL, crowd, (void *)i) == 0);
 	for (int i = 0; i < CROWD; i++)
 		NEED(pthread_join(threads[i], NULL) == 0);
+}
+
+static void check_crowd(void)
+{
+	run_crowd(256, 4000);
 	check("threads, and pages that are discarded meanwhile", true);
+}
+
+/* Mappings come and go, by calls that libraries see and others. */
+static void *change_mappings(void *done)
+{
+	const size_t size = 4 * PAGE;
+	char *p;
+
+	while (!atomic_load((atomic_bool *)done)) {
+		p = anonymous(size);
+		p[0] = 1;
+		NEED(munmap(p, size) == 0);
+		p = (char *)RAW(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		p[0] = 1;
+		NEED(RAW(SYS_munmap, p, size) == 0);
+		usleep(10);
+	}
+	return NULL;
+}
+
+/* A page has often gone again before who waited for it uses it. */
+static void check_few(void)
+{
+	atomic_bool done = false;
+	pthread_t thread;
+
+	NEED(pthread_create(&thread, NULL, change_mappings, &done) == 0);
+	run_crowd(2, 4000);
+	atomic_store(&done, true);
+	NEED(pthread_join(thread, NULL) == 0);
+	check("the same with few pages, and mappings that come and go", true);
 }
 
 /* ---- other uses ---- */
@@ -533,5 +573,6 @@ int main(int argc, char **argv)
 	check_moves();
 	check_user_mode();
 	check_crowd();
+	check_few();
 	return bad;
 }
