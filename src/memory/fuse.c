@@ -184,10 +184,13 @@ int fuse_next(const struct fuse *f, struct fuse_page *ret_page)
 	case FUSE_RELEASE:
 		reply(f, request->unique, 0, NULL, 0);
 		break;
-	case FUSE_FORGET: /* these two have no answer */
+	case FUSE_INTERRUPT:
+		ret_page->unique = ((const struct fuse_interrupt_in *)(request + 1))->unique;
+		return 2;
+	case FUSE_FORGET: /* these two have no answer, nor has the one before */
 	case FUSE_BATCH_FORGET:
 		break;
-	default: /* FUSE_INTERRUPT and FUSE_FLUSH among them, which are not sent again then */
+	default: /* FUSE_FLUSH among them, which is not sent again then */
 		reply(f, request->unique, -ENOSYS, NULL, 0);
 		break;
 	}

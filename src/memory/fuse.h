@@ -36,8 +36,9 @@ int fuse_open(struct fuse *f);
 void fuse_close(struct fuse *f);
 
 /*
- * The next request: 1 a page is to be read, which *ret_page says; 0 something that has been
- * answered; -EAGAIN there is none; -ENODEV the end.
+ * The next request: 1 a page is to be read, which *ret_page says; 2 a thread that waits for one has
+ * a signal, and ret_page->unique says which; 0 something that has been answered; -EAGAIN there is
+ * none; -ENODEV the end.
  */
 int fuse_next(const struct fuse *f, struct fuse_page *ret_page);
 /* The page's content, MEMORY_PAGE bytes; with `page` NULL it can't be read. */

@@ -22,15 +22,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -38,9 +35,9 @@
 #include "core/hostfd.h"
 #include "core/syscall.h"
 #include "core/thread.h"
+#include "memory/apart.h"
 #include "memory/fuse.h"
 #include "memory/lock.h"
-#include "memory/own.h"
 #include "memory/tries.h"
 #include "memory/watch_private.h"
 
@@ -59,6 +56,7 @@ enum slot_state {
  */
 struct slot {
 	_Atomic enum slot_state state;
+	_Atomic bool signalled; /* the thread has a signal */
 	struct fuse_page page;
 	void *ticket;
 };
@@ -98,6 +96,12 @@ static void wake(_Atomic uint32_t *futex)
 static void sleep_while(_Atomic uint32_t *futex, uint32_t value)
 {
 	host_syscall(SYS_futex, futex, FUTEX_WAIT_PRIVATE, value, NULL);
+}
+
+static void tell_news(void)
+{
+	atomic_fetch_add(&news, 1);
+	wake(&news);
 }
 
 static void ring(void)
@@ -189,10 +193,20 @@ static void arrived(const struct fuse_page *p)
 	}
 	s->page = *p;
 	s->ticket = NULL;
+	atomic_store(&s->signalled, false);
 	atomic_store(&s->state, SLOT_NEW);
 	answer_slot(s);
-	atomic_fetch_add(&news, 1);
-	wake(&news);
+	tell_news();
+}
+
+static void signalled(uint64_t unique)
+{
+	unsigned n = atomic_load(&n_slots);
+
+	for (unsigned i = 0; i < n; i++)
+		if (atomic_load(&slots[i].state) != SLOT_FREE && slots[i].page.unique == unique)
+			atomic_store(&slots[i].signalled, true);
+	tell_news();
 }
 
 static bool anybody_waits(void)
@@ -205,16 +219,6 @@ static bool anybody_waits(void)
 	return false;
 }
 
-/* Whether the process dumps core; nothing else tells of it. */
-static bool dumps_core(void)
-{
-	char text[2048];
-	ssize_t n = host_pread(status, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = '\0';
-	return strstr(text, "\nCoreDumping:\t1");
-}
-
 /* As fuse_next(); with `all` until there is none. */
 static int take_requests(bool all)
 {
@@ -225,6 +229,8 @@ static int take_requests(bool all)
 		ret = fuse_next(&fuse, &page);
 		if (ret == 1)
 			arrived(&page);
+		else if (ret == 2)
+			signalled(page.unique);
 	} while (all && ret >= 0);
 	return ret;
 }
@@ -240,7 +246,7 @@ static void serve(void)
 
 	while (ret >= 0 || ret == -EAGAIN) {
 		n = host_syscall(SYS_poll, fds, 2, anybody_waits() ? LOOK_MS : -1);
-		if (n == 0 && dumps_core())
+		if (n == 0 && apart_dumps_core(status))
 			return;
 		wanted = atomic_load(&round_wanted);
 		if (n > 0 && fds[1].revents & POLLIN) {
@@ -258,28 +264,10 @@ static void serve(void)
 	}
 }
 
-/* A table of descriptors that has only the bell. */
-static int leave_table(void)
-{
-	long ret = host_syscall(SYS_close_range, (unsigned)bell + 1, UINT_MAX, CLOSE_RANGE_UNSHARE);
-
-	if (ret == 0 && bell > 0)
-		ret = host_syscall(SYS_close_range, 0, (unsigned)bell - 1, 0);
-	return (int)ret;
-}
-
 static void started(uint32_t value)
 {
 	atomic_store(&state, value);
 	wake(&state);
-}
-
-static int open_status(pid_t process)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", process);
-	return host_open(path, O_RDONLY | O_CLOEXEC, 0);
 }
 
 /* The process, whose parent has the same memory and waits until it has started. */
@@ -291,42 +279,14 @@ static void be_server(void)
 	server = (pid_t)host_syscall(SYS_getpid);
 	host_syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	host_syscall(SYS_prctl, PR_SET_NAME, "standin-fuse", 0, 0, 0);
-	start_error = host_syscall(SYS_getppid) == parent ? leave_table() : -ESRCH;
-	status = start_error == 0 ? open_status(parent) : -EBADF;
+	start_error = host_syscall(SYS_getppid) == parent ? apart_keep_only(bell) : -ESRCH;
+	status = start_error == 0 ? apart_open_status(parent) : -EBADF;
 	if (start_error == 0)
 		start_error = status < 0 ? status : fuse_open(&fuse);
 	started(start_error ? 1 : 2);
 	if (start_error == 0)
 		serve();
 	host_syscall(SYS_exit_group, 0);
-}
-
-#define STACK_SIZE ((size_t)64 << 10)
-
-/* It has the thread-local variables of this thread, too, and uses none. */
-static int start_process(void)
-{
-	const long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND;
-	char *stack = own_alloc(STACK_SIZE);
-	register long r10 __asm__("r10") = 0;
-	register long r8 __asm__("r8") = 0;
-	long result;
-
-	if (!stack)
-		return -ENOMEM;
-	__asm__ volatile("syscall\n\t"
-			 "test %%rax, %%rax\n\t"
-			 "jnz 1f\n\t"
-			 "xor %%ebp, %%ebp\n\t"
-			 "call *%[run]\n"
-			 "1:"
-			 : "=a"(result)
-			 : "a"((long)SYS_clone), "D"(flags), "S"(stack + STACK_SIZE), "d"(0L),
-			   "r"(r10), "r"(r8), [run] "r"(be_server)
-			 : "rcx", "r11", "memory");
-	if (result < 0)
-		own_free(stack, STACK_SIZE);
-	return (int)result;
 }
 
 /* ---- who tells the owners ---- */
@@ -352,6 +312,13 @@ static bool look_at(struct slot *s)
 	}
 	if (now != SLOT_NEW && now != SLOT_ASKED)
 		return false;
+	/* It asks again after its signal.  In a system call it would do so at once. */
+	if (atomic_exchange(&s->signalled, false) && tries_in_user_mode(s->page.thread)) {
+		if (now == SLOT_ASKED)
+			watch_ops->answered(s->ticket);
+		atomic_store(&s->state, SLOT_BAD);
+		return true;
+	}
 	r = missing_at(s->page.offset);
 	asks = now == SLOT_ASKED && watch_ops->asks(s->ticket);
 	if (r && asks)
@@ -378,7 +345,7 @@ static void *telling_thread(void *unused)
 {
 	uint32_t seen = atomic_load(&news), now;
 	uint64_t signals;
-	int ret = start_process();
+	int ret = apart_start(be_server);
 
 	if (ret < 0) {
 		start_error = ret;
@@ -522,8 +489,7 @@ static int start(void)
 	if (ret < 0) {
 		/* With the thread, the process ends. */
 		atomic_store(&state, 1);
-		atomic_fetch_add(&news, 1);
-		wake(&news);
+		tell_news();
 		return ret;
 	}
 	file = ret;

@@ -199,3 +199,22 @@ void tries_wait(void)
 	wait_for_group(until);
 	n_done = n;
 }
+
+bool tries_in_user_mode(pid_t thread)
+{
+	static const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	uint64_t until = nanoseconds(CLOCK_MONOTONIC) + LIMIT_NS;
+	char path[32], text[8] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", thread);
+	fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	/* "running": it doesn't sleep again yet. */
+	while (host_pread(fd, text, sizeof(text), 0) > 0 && text[0] == 'r' &&
+	       nanoseconds(CLOCK_MONOTONIC) < until)
+		host_syscall(SYS_nanosleep, &pause, NULL);
+	host_close(fd);
+	return memcmp(text, "-1 ", 3) == 0;
+}

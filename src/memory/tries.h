@@ -27,4 +27,11 @@ bool tries_any(uintptr_t start, uintptr_t end);
 /* Until nobody is in between who was when it was called; half a second at most. */
 void tries_wait(void);
 
+/*
+ * Whether a thread of this process, which is waiting for a page or is about to be again, does so in
+ * an access of its own, and not in a system call.  With a signal it leaves its fault then when it
+ * is let go, for its handler, and the next try is a first one.
+ */
+bool tries_in_user_mode(pid_t thread);
+
 #endif

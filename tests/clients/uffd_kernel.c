@@ -15,6 +15,7 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -431,6 +432,56 @@ static void check_user_mode(void)
 	munmap(p, PAGE);
 }
 
+/* ---- signals ---- */
+
+static atomic_uint caught;
+static pid_t toucher;
+
+static void catch (int signal)
+{
+	caught++;
+}
+
+static void *touch_and_tell(void *at)
+{
+	toucher = gettid();
+	return (void *)(long)*(volatile char *)at;
+}
+
+/* A thread that waits gets them at its access, and makes that again. */
+static void check_signals(void)
+{
+	struct sigaction action = {.sa_handler = catch};
+	char *p = anonymous(2 * PAGE), data[PAGE];
+	struct pollfd poll_fd;
+	struct uffd_msg m;
+	pthread_t thread;
+	void *result;
+	int all = uffd;
+
+	uffd = open_uffd(0);
+	poll_fd = (struct pollfd){.fd = uffd, .events = POLLIN};
+	watch(uffd, p, 2 * PAGE, UFFDIO_REGISTER_MODE_MISSING);
+	memset(data, 's', PAGE);
+	NEED(sigaction(SIGUSR1, &action, NULL) == 0);
+	NEED(pthread_create(&thread, NULL, touch_and_tell, p) == 0);
+	for (unsigned i = 0; i < 3; i++) {
+		NEED(poll(&poll_fd, 1, 10000) == 1 && read(uffd, &m, sizeof(m)) == sizeof(m));
+		check("a message", m.arg.pagefault.address == (uintptr_t)p &&
+					   m.arg.pagefault.feat.ptid == (uint32_t)toucher);
+		check("a signal for each before it", caught == i);
+		if (i < 2)
+			NEED(pthread_kill(thread, SIGUSR1) == 0);
+	}
+	NEED(copy(p, data, PAGE, 0) == 0);
+	NEED(pthread_join(thread, &result) == 0);
+	check("and then the page", (long)result == 's' && caught == 2);
+	check("no more messages", poll(&poll_fd, 1, 0) == 0);
+	close(uffd);
+	munmap(p, 2 * PAGE);
+	uffd = all;
+}
+
 /* Threads that use all pages in an order of their own, some by the kernel's hands; pages go. */
 static char *crowd_memory;
 static unsigned crowd_pages, crowd_rounds;
@@ -572,6 +623,7 @@ int main(int argc, char **argv)
 	check_fork();
 	check_moves();
 	check_user_mode();
+	check_signals();
 	check_crowd();
 	check_few();
 	return bad;
