@@ -3,8 +3,8 @@
  * Each request is read whole into a buffer, and is answered by one write.  Of a file system that
  * has only its root, which is a file, hardly anything is asked.
  *
- * Pages are read one by one: without read-ahead, as a page is asked for only when it is used, and
- * with a limit on what one request is for.
+ * Pages are read one by one when they are used, as their mappings are without read-ahead; several
+ * at once only when the file's read-ahead is asked for by itself.
  */
 #include "memory/fuse.h"
 
@@ -52,7 +52,7 @@ static int create(int fs, const struct fuse *f)
 	if (ret == 0)
 		ret = configure_number(fs, "group_id", "%u", f->group);
 	if (ret == 0)
-		ret = configure_number(fs, "max_read", "%u", (unsigned)MEMORY_PAGE);
+		ret = configure_number(fs, "max_read", "%u", FUSE_READ_MAX);
 	if (ret == 0)
 		ret = (int)host_syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 	return ret;
@@ -120,6 +120,7 @@ static void begin(const struct fuse *f, const struct fuse_in_header *request)
 		.major = FUSE_KERNEL_VERSION,
 		.minor = in->minor < MINOR ? in->minor : MINOR,
 		.max_write = MEMORY_PAGE,
+		.max_readahead = FUSE_READ_MAX,
 	};
 
 	reply(f, request->unique, 0, &out, sizeof(out));
@@ -148,8 +149,9 @@ static bool is_page(const struct fuse_in_header *request, struct fuse_page *ret_
 {
 	const struct fuse_read_in *in = (const struct fuse_read_in *)(request + 1);
 
-	*ret_page = (struct fuse_page){request->unique, in->offset, (pid_t)request->pid};
-	return in->size == MEMORY_PAGE && in->offset % MEMORY_PAGE == 0;
+	*ret_page = (struct fuse_page){request->unique, in->offset, in->size, (pid_t)request->pid};
+	return in->size && in->size <= FUSE_READ_MAX && in->size % MEMORY_PAGE == 0 &&
+	       in->offset % MEMORY_PAGE == 0;
 }
 
 int fuse_next(const struct fuse *f, struct fuse_page *ret_page)
@@ -199,5 +201,5 @@ int fuse_next(const struct fuse *f, struct fuse_page *ret_page)
 
 void fuse_answer(const struct fuse *f, const struct fuse_page *request, const void *page)
 {
-	reply(f, request->unique, page ? 0 : -EIO, page, page ? MEMORY_PAGE : 0);
+	reply(f, request->unique, page ? 0 : -EIO, page, page ? request->size : 0);
 }

@@ -17,16 +17,18 @@
 #include <sys/types.h>
 
 #define FUSE_FILE_SIZE ((uint64_t)1 << 47) /* bytes: every address is an offset in the file */
+#define FUSE_READ_MAX  (32u * 4096u)       /* bytes that one request is for, at most */
 
 struct fuse {
 	int device, mount;    /* the mount's root is the file, to be opened once more */
 	uint32_t user, group; /* its owner's, as the device's opener sees them */
 };
 
-/* A page that is read. */
+/* A page that is read, or several. */
 struct fuse_page {
 	uint64_t unique; /* for the answer */
 	uint64_t offset; /* page aligned */
+	uint32_t size;   /* bytes, whole pages */
 	pid_t thread;    /* that wants it */
 };
 
@@ -41,7 +43,7 @@ void fuse_close(struct fuse *f);
  * none; -ENODEV the end.
  */
 int fuse_next(const struct fuse *f, struct fuse_page *ret_page);
-/* The page's content, MEMORY_PAGE bytes; with `page` NULL it can't be read. */
+/* Their content, request->size bytes; with `page` NULL they can't be read. */
 void fuse_answer(const struct fuse *f, const struct fuse_page *request, const void *page);
 
 #endif

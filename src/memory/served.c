@@ -20,6 +20,7 @@
 #include "core/syscall.h"
 #include "core/user.h"
 #include "memory/advice.h"
+#include "memory/fuse.h"
 #include "memory/move.h"
 #include "memory/own.h"
 #include "memory/range.h"
@@ -119,15 +120,23 @@ void served_empty(uintptr_t start, uintptr_t end)
 
 /* ---- contents ---- */
 
-/* Copies of the process's own of what is on offer.  0 or -errno. */
-static int populate(uintptr_t start, uintptr_t end, const char *content, bool writable)
+/* What is on offer, all of it, comes into the file's cache by few requests. */
+static void read_offer(uintptr_t start, uintptr_t end)
 {
-	size_t size = end - start;
-	int ret = writable ? range_advise(start, end, MADV_POPULATE_WRITE) : -EINVAL;
+	for (size_t size; end - start > MEMORY_PAGE; start += size) {
+		size = end - start < FUSE_READ_MAX ? end - start : FUSE_READ_MAX;
+		host_syscall(SYS_fadvise64, server_file(), start, size, POSIX_FADV_WILLNEED);
+	}
+}
+
+/* At `place`, copies of the process's own of what is on offer, which is `content`.  0 or -errno. */
+static int populate(uintptr_t place, size_t size, const char *content, bool writable)
+{
+	int ret = writable ? range_advise(place, place + size, MADV_POPULATE_WRITE) : -EINVAL;
 
 	/* What can't be written to, and kernels before 5.14. */
 	if (ret == -EINVAL)
-		ret = host_pwrite(memory_vma_mem(), content, size, (off_t)start) == (ssize_t)size
+		ret = host_pwrite(memory_vma_mem(), content, size, (off_t)place) == (ssize_t)size
 			      ? 0
 			      : -ENOMEM;
 	return ret;
@@ -152,7 +161,8 @@ long served_copy(const struct watch_range *r, uintptr_t to, const char *from, si
 		writable &= watch_effective(r, mark) >> 1 & 1;
 	}
 	server_offer(to, to + size, content);
-	ret = populate(to, to + size, content, writable);
+	read_offer(to, to + size);
+	ret = populate(to, size, content, writable);
 	server_offer_end();
 	note_cached(size);
 	return ret < 0 ? -ENOMEM : (long)size;
@@ -174,7 +184,8 @@ static int bring(uintptr_t start, uintptr_t end, uintptr_t place)
 		if (host_pread(memory_vma_mem(), content, size, (off_t)start) != (ssize_t)size)
 			return -EFAULT;
 		server_offer(start, to, content);
-		ret = populate(place, place + size, content, true);
+		read_offer(start, to);
+		ret = populate(place, size, content, true);
 		server_offer_end();
 		note_cached(size);
 	}

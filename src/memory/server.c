@@ -114,18 +114,19 @@ static void ring(void)
 
 /* ---- the server ---- */
 
-static const char zeroes[MEMORY_PAGE];
+static char zeroes[FUSE_READ_MAX];
 
 /* With `answering`. */
 static bool is_offered(const struct fuse_page *p)
 {
-	return atomic_load(&offer.on) && p->offset >= offer.start && p->offset < offer.end;
+	return atomic_load(&offer.on) && p->offset >= offer.start &&
+	       p->offset + p->size <= offer.end;
 }
 
 /* `content` NULL: an error. */
 static void answer(const struct fuse_page *p, const void *content)
 {
-	tries_note(p->offset, p->thread);
+	tries_note(p->offset, p->size, p->thread);
 	fuse_answer(&fuse, p, content);
 }
 
@@ -185,7 +186,8 @@ static void arrived(const struct fuse_page *p)
 	atomic_store(&answering, false);
 	if (offered)
 		return;
-	s = free_slot();
+	/* Nobody waits for several. */
+	s = p->size == MEMORY_PAGE ? free_slot() : NULL;
 	/* The thread that is to answer can't wait for it. */
 	if (!s || p->thread == memory_lock_holder()) {
 		answer(p, NULL);

@@ -23,7 +23,7 @@
 
 #define NOTES 1024u
 static struct {
-	_Atomic uintptr_t page;
+	_Atomic uintptr_t start, end;
 	_Atomic pid_t thread;
 } notes[NOTES]; /* the last ones */
 static _Atomic unsigned n_notes;
@@ -41,11 +41,12 @@ void tries_start(pid_t process)
 	n_done = atomic_load(&n_notes);
 }
 
-void tries_note(uintptr_t page, pid_t thread)
+void tries_note(uintptr_t pages, size_t size, pid_t thread)
 {
 	unsigned n = atomic_load(&n_notes);
 
-	atomic_store(&notes[n % NOTES].page, page);
+	atomic_store(&notes[n % NOTES].start, pages);
+	atomic_store(&notes[n % NOTES].end, pages + size);
 	atomic_store(&notes[n % NOTES].thread, thread);
 	atomic_store(&n_notes, n + 1);
 }
@@ -63,7 +64,8 @@ bool tries_any(uintptr_t start, uintptr_t end)
 	if (is_too_many(n))
 		return true;
 	for (unsigned i = n_done; i != n; i++)
-		if (atomic_load(&notes[i % NOTES].page) - start < end - start)
+		if (atomic_load(&notes[i % NOTES].start) < end &&
+		    atomic_load(&notes[i % NOTES].end) > start)
 			return true;
 	return false;
 }

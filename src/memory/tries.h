@@ -14,14 +14,17 @@
 #define STANDIN_MEMORY_TRIES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* Before the first note: the process that most threads are in.  Forgets all notes. */
 void tries_start(pid_t process);
-/* The server, without the lock, before it gives a page that `thread` waits for, whoever else does:
- * or an error. */
-void tries_note(uintptr_t page, pid_t thread);
+/*
+ * The server, without the lock, before it gives pages, page aligned, or an error: `thread` waits
+ * for them, whoever else does.
+ */
+void tries_note(uintptr_t pages, size_t size, pid_t thread);
 /* Whether a page in [start, end) has been given since tries_wait() was called. */
 bool tries_any(uintptr_t start, uintptr_t end);
 /* Until nobody is in between who was when it was called; half a second at most. */
