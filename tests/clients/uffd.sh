@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# userfaultfd: stress-ng; and the kernel's own tests, unchanged: those of Debian's linux-source,
-# built here (uffd-unit-tests, uffd-stress), and newer ones where $STANDIN_SELFTESTS has them
-# built (and uffd-wp-mremap).
+# userfaultfd: stress-ng; what is read to missing memory; and the kernel's own tests, unchanged:
+# those of Debian's linux-source, built here (uffd-unit-tests, uffd-stress), and newer ones where
+# $STANDIN_SELFTESTS has them built (and uffd-wp-mremap).
 #
 # A test may skip only for what no kernel has without being configured for it (gup_test, swap),
 # and for huge pages that this machine can't give.
@@ -63,6 +63,26 @@ for what in end first many limit; do
     fi
     check "signals: $what" emulated timeout 60 ./uffd-signals $what
 done
+
+# ---- what is read meanwhile ----
+
+# input LABEL RUN: its lines are as they are to be.
+input() {
+    local label=$1
+    shift
+    "$@" timeout 60 ./uffd-input > lines 2>&1
+    check "$label" cmp lines - << 'END'
+pipe, read: all there
+pipe, readv: all there
+stream, read: all there
+stream, recv: all there
+connection, readv: all there
+connection, recv: all there
+END
+}
+cp "$BUILD/tests/clients/uffd-input" .
+! kernel_has_it || input "pipes and streams are read, natively" native
+input "pipes and streams are read" emulated
 
 # ---- the kernel's ----
 
