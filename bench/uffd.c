@@ -11,18 +11,21 @@
  *	WAY_PLACE, WAY_PLACE_p99    microseconds, median and 99th percentile.  The handler polls and
  *	                            reads (poll), or reads a blocking file (read); it is on the
  *	                            processor of the thread that faults (same) or on another
- *	                            (across).  Pages in order, or, with _random, not.
+ *	                            (across).  Pages in order, or, with _random, not; with
+ *	                            _handled in a program that has a signal handler.
  *	pages_N                     faults a second of N threads and one handler that polls, on a
  *	                            processor of its own if there are two
- *	copy, copy_touched          GB/s, of 10^9 bytes, until the last call returns, and with the
- *first access to every page after it many_us, many_mappings      microseconds a page, and how many
- *mappings the process has then
+ *	copy, copy_touched          GB/s, of 10^9 bytes, until the last call returns, and with
+ *	                            the first access to every page after it
+ *
+ *	many_us, many_mappings      microseconds a page, and how many mappings there are then
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +212,11 @@ static void rate(unsigned threads, const cpu_set_t *others, const cpu_set_t *its
 	place_finish(&p);
 }
 
+static void ignore(int signal)
+{
+	(void)signal;
+}
+
 static void faults(void)
 {
 	cpu_set_t all, cpus[2];
@@ -234,6 +242,11 @@ static void faults(void)
 		CPU_XOR(&all, &all, &cpus[0]);
 	for (unsigned threads = 1; threads <= THREADS_MAX; threads *= 4)
 		rate(threads, &all, &cpus[0]);
+	/* From here on. */
+	signal(SIGUSR1, ignore);
+	choose_cpus(cpus);
+	latency("poll_same_handled", true, false, &cpus[0], &cpus[0]);
+	latency("read_same_handled", false, false, &cpus[0], &cpus[0]);
 }
 
 /* ---- without faults ---- */

@@ -43,6 +43,7 @@ for place in 'one same 1.6' 'two across 0.5'; do
         figure "  99th percentile" ${way}_"${name}"_p99 "at most $goal"
         figure "  pages in no order" ${way}_"${name}"_random "at most $goal"
         figure "  99th percentile" ${way}_"${name}"_random_p99 '-'
+        figure "  with a signal handler" ${way}_"${name}"_handled "at most $goal"
     done
 done
 for threads in 1 4 16; do
