@@ -94,7 +94,7 @@ static bool may_be_memory(int signal, int code)
 }
 
 /* Whether the engine has an answer. */
-static enum signal_claim claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
+static bool claim_memory(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	bool guarded = guarded_fixup(*context_ip(uc)) != 0;
 	struct memory_access access = {
@@ -107,57 +107,52 @@ static enum signal_claim claim_memory(int signal, siginfo_t *info, ucontext_t *u
 	enum memory_verdict verdict = memory_fault(&access);
 
 	if (verdict == MEMORY_NOT_OURS)
-		return SIGNAL_NOT_OURS;
+		return false;
 	if (verdict == MEMORY_RETRY)
-		return SIGNAL_DONE;
-	if (verdict == MEMORY_WAITED)
-		return SIGNAL_WAITED;
+		return true;
 	if (guarded)
-		return SIGNAL_NOT_OURS;
+		return false;
 	info->si_signo = SIGBUS;
 	info->si_code = verdict == MEMORY_POISONED ? memory_poison_code() : BUS_ADRERR;
 	signals_instead(SIGBUS, info, uc);
-	return SIGNAL_DONE;
+	return true;
 }
 
-enum signal_claim segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
+bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	uintptr_t address = (uintptr_t)info->si_addr, fixup;
 	struct access access = {.uc = uc, .address = address};
-	enum signal_claim claim = SIGNAL_NOT_OURS;
 
 	/* Faults only: not kill(2). */
 	if (info->si_code <= 0)
-		return SIGNAL_NOT_OURS;
-	if (may_be_memory(signal, info->si_code))
-		claim = claim_memory(signal, info, uc);
-	if (claim != SIGNAL_NOT_OURS)
-		return claim;
+		return false;
+	if (may_be_memory(signal, info->si_code) && claim_memory(signal, info, uc))
+		return true;
 	fixup = guarded_fixup(*context_ip(uc));
 	if (fixup) {
 		*context_ip(uc) = fixup;
-		return SIGNAL_DONE;
+		return true;
 	}
 	if (signal != SIGSEGV || info->si_code != SEGV_ACCERR || address == *context_ip(uc))
-		return SIGNAL_NOT_OURS;
+		return false;
 	mmio_find((const void *)address, &access.hit);
 	if (access.hit.verdict == MMIO_NOT_OURS || access.hit.protection == PROT_NONE ||
 	    (context_is_store(uc) && !(access.hit.protection & PROT_WRITE)))
-		return SIGNAL_NOT_OURS;
+		return false;
 	if (access.hit.verdict == MMIO_RETRY)
-		return SIGNAL_DONE;
+		return true;
 	if (access.hit.verdict == MMIO_OFF) {
 		signals_raise(SIGBUS, BUS_ADRERR, (void *)address);
-		return SIGNAL_DONE;
+		return true;
 	}
 	stack_run(uc, do_access, &access);
 	if (access.result != EMULATION_FAULT)
-		return SIGNAL_DONE;
+		return true;
 	if (access.fault.signal != SIGSEGV) {
 		signals_raise(access.fault.signal, access.fault.code, (void *)access.fault.address);
-		return SIGNAL_DONE;
+		return true;
 	}
 	info->si_code = access.fault.code;
 	info->si_addr = (void *)access.fault.address;
-	return SIGNAL_NOT_OURS;
+	return false;
 }

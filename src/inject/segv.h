@@ -4,17 +4,16 @@
 #define STANDIN_INJECT_SEGV_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <ucontext.h>
-
-#include "inject/signals.h"
 
 /* Before the signals are taken.  0 or -errno. */
 int segv_setup(void);
 void segv_forked(void);
 /*
- * Whether a SIGSEGV or SIGBUS was ours.  May change `info` to what
+ * Whether a SIGSEGV or SIGBUS was ours and has been dealt with.  May change `info` to what
  * the client should see when an instruction that began in a register page faults outside.
  */
-enum signal_claim segv_claim(int signal, siginfo_t *info, ucontext_t *uc);
+bool segv_claim(int signal, siginfo_t *info, ucontext_t *uc);
 
 #endif

@@ -34,7 +34,6 @@
 #include "core/user.h"
 #include "inject/kernel_signal.h"
 #include "inject/threads.h"
-#include "inject/x86_64/context.h"
 #include "memory/lock.h"
 
 #define BIT(signal) ((uint64_t)1 << ((signal)-1))
@@ -222,17 +221,8 @@ static void entry(int signal, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	switch (claim_signal(signal, info, context)) {
-	case SIGNAL_NOT_OURS:
+	if (!claim_signal(signal, info, context))
 		signals_deliver(signal, info, context);
-		break;
-	case SIGNAL_DONE:
-		break;
-	case SIGNAL_WAITED:
-		errno = saved;
-		context_resume(context);
-		break;
-	}
 	errno = saved;
 }
 

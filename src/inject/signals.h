@@ -15,12 +15,8 @@
 #include <stdbool.h>
 #include <ucontext.h>
 
-enum signal_claim {
-	SIGNAL_NOT_OURS, /* it goes to the client */
-	SIGNAL_DONE,
-	SIGNAL_WAITED, /* the same, and the mask is what it was before */
-};
-typedef enum signal_claim signal_claim_fn(int signal, siginfo_t *info, ucontext_t *uc);
+/* Whether the signal was ours and is done with; else it goes to the client. */
+typedef bool signal_claim_fn(int signal, siginfo_t *info, ucontext_t *uc);
 
 /* Takes the three.  Idempotent.  0 or -errno. */
 int signals_take(signal_claim_fn *claim);

@@ -165,12 +165,12 @@ static void do_call(void *arg)
  * The call is answered here whether the descriptor is stood in for or not: for others the
  * handler makes the real call, with the cookie.  A filter inherited over exec traps too.
  */
-enum signal_claim sigsys_claim(int signal, siginfo_t *info, ucontext_t *uc)
+bool sigsys_claim(int signal, siginfo_t *info, ucontext_t *uc)
 {
 	if (signal != SIGSYS)
 		return segv_claim(signal, info, uc);
 	if (!answer || !is_our_ioctl(info, uc))
-		return SIGNAL_NOT_OURS;
+		return false;
 	stack_run(uc, do_call, uc);
-	return SIGNAL_DONE;
+	return true;
 }

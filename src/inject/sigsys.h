@@ -18,6 +18,6 @@
 /* Installs the filter if it is needed.  `handler` answers an ioctl: a value or -errno. */
 void sigsys_start(long (*handler)(int fd, unsigned long command, unsigned long arg));
 /* Claims all three signals: what is no SIGSYS goes to segv_claim(). */
-enum signal_claim sigsys_claim(int signal, siginfo_t *info, ucontext_t *uc);
+bool sigsys_claim(int signal, siginfo_t *info, ucontext_t *uc);
 
 #endif

@@ -326,8 +326,8 @@ enum memory_verdict memory_fault(const struct memory_access *access)
 		return resolve_borrowed(access);
 	verdict = resolve(access, &ticket);
 	memory_unlock_for_fault();
-	if (ticket && watch_ops->wait(ticket, access->signals))
-		verdict = MEMORY_WAITED;
+	if (ticket)
+		watch_ops->wait(ticket, access->signals);
 	return verdict;
 }
 

@@ -36,7 +36,6 @@ void memory_owner_register(unsigned owner, memory_fault_fn *fault);
 enum memory_verdict {
 	MEMORY_NOT_OURS, /* the client's own */
 	MEMORY_RETRY,    /* the access will do now, or fault again */
-	MEMORY_WAITED,   /* the same, and the signal mask is the thread's again */
 	MEMORY_SIGBUS,   /* the client gets SIGBUS, */
 	MEMORY_POISONED, /* and of a page that is poisoned: with memory_poison_code() */
 };

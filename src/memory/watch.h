@@ -79,11 +79,10 @@ struct watch_event {
  * gets SIGBUS.  wait() runs with signals blocked.  `signals` is the mask that the thread had at
  * its access: a signal that is open there, and is not ignored, ends the wait, to be delivered
  * when the thread is back at its access.  NULL: it waits in a system call, and nothing ends it.
- * While no signal has a handler (core/signal_mask.h), wait() gives the thread that mask back: true.
  */
 struct watch_ops {
 	void *(*fault)(void *owner, uintptr_t address, unsigned reason, bool write);
-	bool (*wait)(void *ticket, const uint64_t *signals);
+	void (*wait)(void *ticket, const uint64_t *signals);
 	/*
 	 * A page that is missing in a range that is served is wanted by `thread`, which the kernel
 	 * makes wait: all with the lock.  A ticket, or NULL; whether the owner still has it as a

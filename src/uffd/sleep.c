@@ -2,7 +2,8 @@
 /*
  * Sleeping in the handler of a fault, where signals are blocked, so that one which the thread had
  * open ends it without having been delivered: in the kernel a thread has left its fault by the
- * time that a handler runs.  (While there is no handler, signals are not blocked.)
+ * time that a handler runs.  While there is no handler, signals are let in, and it sleeps on a
+ * futex.
  *
  * A signalfd says that there is one; it is read nowhere.  Blocked signals stay pending even if
  * they are ignored, and those are thrown away here.  Without descriptors to be had, signals wait
@@ -18,6 +19,7 @@
 #include <time.h>
 
 #include "core/hostfd.h"
+#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "uffd/uffd.h"
 
@@ -102,7 +104,7 @@ static bool poll_until(struct uffd_sleeper *s, struct uffd_message *m, uint64_t 
 
 bool uffd_sleep(struct uffd_sleeper *s, struct uffd_message *m, const uint64_t *mask)
 {
-	bool polls = mask && prepare(s, *mask);
+	bool open = mask && signal_mask_is_idle(), polls = mask && !open && prepare(s, *mask);
 	uint32_t awake = UFFD_WAITING;
 
 	if (!atomic_compare_exchange_strong(&m->waiting, &awake,
@@ -110,6 +112,8 @@ bool uffd_sleep(struct uffd_sleeper *s, struct uffd_message *m, const uint64_t *
 		return true;
 	if (polls)
 		return poll_until(s, m, *mask);
+	if (open)
+		signal_mask_restore(mask);
 	while (atomic_load(&m->waiting))
 		host_syscall(SYS_futex, &m->waiting, FUTEX_WAIT_PRIVATE, UFFD_ASLEEP, NULL);
 	return true;

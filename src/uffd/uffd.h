@@ -157,7 +157,7 @@ struct uffd_sleeper {
 
 /*
  * Sleeps until m->waiting is 0: true.  false: a signal that `mask` leaves open is to be delivered
- * first; with NULL that doesn't happen, and else signals are blocked.
+ * first; with NULL that doesn't happen.  Signals are blocked when it is called.
  */
 bool uffd_sleep(struct uffd_sleeper *s, struct uffd_message *m, const uint64_t *mask);
 /* Wakes who sleeps with UFFD_POLLING. */

@@ -18,7 +18,6 @@
 #include "core/config.h"
 #include "core/hostfd.h"
 #include "core/instance.h"
-#include "core/signal_mask.h"
 #include "core/syscall.h"
 #include "memory/own.h"
 #include "uffd/event.h"
@@ -156,27 +155,23 @@ static void *fault(void *owner, uintptr_t address, unsigned reason, bool write)
 	return w;
 }
 
-static bool wait_for(void *ticket, const uint64_t *signals)
+static void wait_for(void *ticket, const uint64_t *signals)
 {
-	bool open = signals && signal_mask_is_idle();
 	static struct uffd_spin spin;
 	struct waiter *w = ticket;
 	uint64_t before;
 	unsigned time;
 
-	if (open)
-		signal_mask_restore(signals);
 	uffd_spin_here(&uffd_faulter_cpu);
 	time = uffd_spin_time(&spin, &uffd_reader_cpu);
 	if (time && uffd_spin(&spin, time, &w->fault.waiting, UFFD_WAITING))
-		return open;
-	if (uffd_sleep(&w->sleeper, &w->fault, open ? NULL : signals))
-		return open;
+		return;
+	if (uffd_sleep(&w->sleeper, &w->fault, signals))
+		return;
 	memory_lock(&before);
 	if (w->fault.link.next)
 		uffd_queue_withdraw(w->context, &w->fault);
 	memory_unlock(&before);
-	return open;
 }
 
 void uffd_waiters_forked(void)

@@ -75,7 +75,7 @@ static void on_answered(void *ticket)
 	atomic_store(&((struct slot *)ticket)->state, 0);
 }
 
-static bool on_wait(void *ticket, const uint64_t *signals)
+static void on_wait(void *ticket, const uint64_t *signals)
 {
 	struct slot *s = ticket;
 	uint64_t before;
@@ -89,7 +89,6 @@ static bool on_wait(void *ticket, const uint64_t *signals)
 	if (signals)
 		host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	atomic_store(&s->state, 0);
-	return false;
 }
 
 static void on_event(void *of, const struct watch_event *event)

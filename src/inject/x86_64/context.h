@@ -51,10 +51,4 @@ static inline int context_is_fetch(const ucontext_t *uc)
 	return (uc->uc_mcontext.gregs[REG_ERR] & 16) != 0;
 }
 
-/*
- * From the handler of a fault back to where it was, in the state that `uc` says, but with the signal
- * mask as it is now.  Returns if only rt_sigreturn(2) can do that.
- */
-void context_resume(const ucontext_t *uc);
-
 #endif
