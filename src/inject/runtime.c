@@ -291,6 +291,7 @@ static struct runtime table = {
 	.before_wait = doorbells_before_wait,
 	.owns_signal = signals_own,
 	.sigaction = signals_action,
+	.signals_look = signals_look,
 	.signals_matter = signals_matter,
 	.mask_filter = signals_mask_filter,
 	.mask_show = signals_mask_show,
@@ -401,7 +402,6 @@ const struct runtime *standin_runtime_start(const struct runtime_host *host)
 		return NULL;
 	}
 	memory_lock_trust_locals(host->clones);
-	signals_look();
 	mmio_set_trapping(true);
 	file_polls_ask = true;
 	sigsys_start(runtime_ioctl);

@@ -112,6 +112,8 @@ struct runtime {
 	/* The client's view of SIGSEGV, SIGBUS and SIGSYS (inject/signals.c). */
 	bool (*owns_signal)(int signal);
 	int (*sigaction)(int signal, const struct sigaction *act, struct sigaction *old);
+	/* Once, when it is told of what follows: looks whether there are handlers of others. */
+	void (*signals_look)(void);
 	/* The client is about to install a handler of another, or a limit that raises one. */
 	void (*signals_matter)(void);
 	/* Takes our signals out of a mask that is about to be set; remembers per thread. */

@@ -390,6 +390,11 @@ void memory_lock_reclaim(void)
 	memory_borrow_end();
 }
 
+void memory_lock_renumber(void)
+{
+	generation++;
+}
+
 void memory_lock_forked(void)
 {
 	atomic_store(&word, 1);
@@ -399,7 +404,7 @@ void memory_lock_forked(void)
 		atomic_store(&runners[i], 0);
 	atomic_store(&n_more_runners, 0);
 	n_later = 0;
-	generation++;
+	memory_lock_renumber();
 	atomic_store(&holder, self());
 }
 

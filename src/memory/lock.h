@@ -52,7 +52,9 @@ void memory_later_settle(void);
  * shares them with another.  Without this call they may be anybody's.
  */
 void memory_lock_trust_locals(const _Atomic bool *clones);
-/* In the child of a fork that was made with the lock: nobody else waits for it. */
+/* In the child of a fork: threads have other numbers. */
+void memory_lock_renumber(void);
+/* The same, and the fork was made with the lock: nobody else waits for it. */
 void memory_lock_forked(void);
 /* Whether this thread holds it. */
 bool memory_lock_mine(void);

@@ -452,6 +452,8 @@ void memory_fork_parent(void)
 
 void memory_fork_child(void)
 {
+	if (!memory_active())
+		memory_lock_renumber();
 	settle_child();
 	if (memory_lock_mine())
 		memory_unlock(&fork_signals);

@@ -177,7 +177,6 @@ static void *map_over(const struct runtime *rt, void *address, size_t size, int 
 		.address = (uintptr_t)address,
 		.size = size,
 	};
-
 	void *ret;
 
 	/* Before, as with munmap: afterwards another thread may map something new there. */

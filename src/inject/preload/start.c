@@ -155,6 +155,9 @@ const struct runtime *activate(void)
 		tried = true;
 		rt = load();
 		atomic_store_explicit(&runtime, rt, memory_order_release);
+		/* From here on it is told of changes. */
+		if (rt)
+			rt->signals_look();
 	}
 	activation_unlock();
 	errno = saved;
