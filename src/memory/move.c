@@ -17,6 +17,9 @@
 #include "memory/range.h"
 #include "memory/store.h"
 
+/* Who takes the lock next asks for MEMORY_FRAMES, too, and may stand lower by so much. */
+#define LOWER (2 * MEMORY_PAGE)
+
 _Atomic uint64_t memory_moves;
 
 /* ---- protections ---- */
@@ -63,7 +66,7 @@ bool memory_underfoot(uintptr_t start, uintptr_t end, uintptr_t *ret_start, uint
 	/* Frames, up to the client's; variables, and libc's description of the thread. */
 	const struct {
 		uintptr_t start, end;
-	} parts[] = {{stack - MEMORY_FRAMES, stack + 4 * MEMORY_PAGE},
+	} parts[] = {{stack - MEMORY_FRAMES - LOWER, stack + 4 * MEMORY_PAGE},
 		     {thread - 4 * MEMORY_PAGE, thread + 2 * MEMORY_PAGE}};
 	uintptr_t first = end;
 
