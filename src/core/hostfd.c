@@ -81,6 +81,19 @@ ssize_t host_read(int fd, void *buffer, size_t size)
 	return host_syscall(SYS_read, fd, buffer, size);
 }
 
+bool host_read_text(const char *path, char *text, size_t size)
+{
+	int fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = host_read(fd, text, size - 1);
+	host_close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return true;
+}
+
 ssize_t host_write(int fd, const void *buffer, size_t size)
 {
 	return host_syscall(SYS_write, fd, buffer, size);

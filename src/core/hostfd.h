@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <sys/stat.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Moves `fd` up and makes it private; closes the original.  The new one or -errno. */
@@ -26,6 +27,8 @@ int host_open(const char *path, int flags, mode_t mode);
 int host_close(int fd);
 int host_fstat(int fd, struct stat *st);
 ssize_t host_read(int fd, void *buffer, size_t size);
+/* The beginning of a file that is read at once, as those of /proc are, as a string: or false. */
+bool host_read_text(const char *path, char *text, size_t size);
 ssize_t host_write(int fd, const void *buffer, size_t size);
 ssize_t host_pread(int fd, void *buffer, size_t size, off_t offset);
 ssize_t host_pwrite(int fd, const void *buffer, size_t size, off_t offset);

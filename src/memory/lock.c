@@ -23,7 +23,6 @@
 #include "memory/lock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -119,17 +118,12 @@ static bool try_lock(void)
 static bool is_gone(int thread)
 {
 	char path[32], text[64], *state;
-	long fd, n;
 
 	if (host_syscall(SYS_tkill, thread, 0) == -ESRCH)
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/stat", thread);
-	fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
+	if (!host_read_text(path, text, sizeof(text)))
 		return false;
-	n = host_read((int)fd, text, sizeof(text) - 1);
-	host_close((int)fd);
-	text[n > 0 ? n : 0] = '\0';
 	state = strrchr(text, ')');
 	return state && (strncmp(state, ") Z", 3) == 0 || strncmp(state, ") X", 3) == 0);
 }

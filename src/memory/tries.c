@@ -11,6 +11,7 @@
  */
 #include "memory/tries.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -96,15 +97,10 @@ static bool look(pid_t thread, char *ret_state, unsigned long *ret_faults)
 	unsigned long small, large;
 	char path[32], text[512];
 	const char *name_end;
-	long fd, n;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", thread);
-	fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
+	if (!host_read_text(path, text, sizeof(text)))
 		return false;
-	n = host_read((int)fd, text, sizeof(text) - 1);
-	host_close((int)fd);
-	text[n > 0 ? n : 0] = '\0';
 	name_end = strrchr(text, ')');
 	if (!name_end || sscanf(name_end + 1, " %c %*d %*d %*d %*d %*d %*u %lu %*u %lu", ret_state,
 				&small, &large) != 3)
@@ -118,15 +114,10 @@ static bool look(pid_t thread, char *ret_state, unsigned long *ret_faults)
 static bool waits_for_page(pid_t thread)
 {
 	char path[32], text[64];
-	long fd, n;
 
 	snprintf(path, sizeof(path), "/proc/%d/wchan", thread);
-	fd = host_open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
+	if (!host_read_text(path, text, sizeof(text)))
 		return false;
-	n = host_read((int)fd, text, sizeof(text) - 1);
-	host_close((int)fd);
-	text[n > 0 ? n : 0] = '\0';
 	return strstr(text, "folio_wait_bit") || strstr(text, "request_wait_answer");
 }
 
@@ -163,14 +154,6 @@ static void wait_for_others(unsigned from, unsigned to, uint64_t until)
 	}
 }
 
-struct directory_entry {
-	uint64_t inode;
-	int64_t offset;
-	unsigned short length;
-	unsigned char type;
-	char name[];
-};
-
 static void wait_for_group(uint64_t until)
 {
 	char buffer[2048] __attribute__((aligned(8))), path[32];
@@ -183,10 +166,10 @@ static void wait_for_group(uint64_t until)
 		return;
 	while ((n = host_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0)
 		for (long at = 0; at < n;) {
-			const struct directory_entry *e = (const void *)(buffer + at);
+			const struct dirent64 *e = (const void *)(buffer + at);
 
-			at += e->length;
-			if (sscanf(e->name, "%d", &thread) == 1 && thread != self)
+			at += e->d_reclen;
+			if (sscanf(e->d_name, "%d", &thread) == 1 && thread != self)
 				wait_for(thread, until);
 		}
 	host_close((int)fd);

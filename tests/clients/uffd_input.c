@@ -21,15 +21,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, SIZE = 64 * PAGE, TOTAL = 1 << 20, WRITE_MAX = 65536 };
+#include "need.h"
 
-#define NEED(condition)                                                    \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			printf("line %d: %s: %m\n", __LINE__, #condition); \
-			exit(2);                                           \
-		}                                                          \
-	} while (0)
+enum { PAGE = 4096, SIZE = 64 * PAGE, TOTAL = 1 << 20, WRITE_MAX = 65536 };
 
 static int uffd;
 static char *memory;

@@ -30,15 +30,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, PAGES = 4096, THREADS = 3 };
+#include "need.h"
 
-#define NEED(condition)                                                    \
-	do {                                                               \
-		if (!(condition)) {                                        \
-			printf("line %d: %s: %m\n", __LINE__, #condition); \
-			exit(2);                                           \
-		}                                                          \
-	} while (0)
+enum { PAGE = 4096, PAGES = 4096, THREADS = 3 };
 
 static int uffd;
 static char *memory;
