@@ -37,10 +37,10 @@
 #include "core/syscall.h"
 #include "memory/pages.h"
 
-#define LENT     ((uint32_t)1 << 31)
-#define LOOK_MS  100 /* who waits for the lock looks after its holder */
+#define LENT        ((uint32_t)1 << 31)
+#define LOOK_MS     100        /* who waits for the lock looks after its holder */
 #define NOT_BLOCKED UINT64_MAX /* in a mask's place: no mask has SIGKILL's bit */
-#define STAND_MS 10  /* who faults stands back no longer, even if nobody waits any more */
+#define STAND_MS    10         /* who faults stands back no longer, even if nobody waits any more */
 
 static _Atomic uint32_t word;
 static _Atomic uint32_t calls; /* that wait, and LENT */
